@@ -1,0 +1,61 @@
+//! Denials: the answers "no" of policy and limits, each with its numbers.
+//!
+//! A denial is a decision. It is final for its idempotency key and goes on the record.
+
+use serde::{Deserialize, Serialize};
+
+use super::limits::Breach;
+
+/// Why a payment was denied. Stored with the payment, so names and fields are stable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "rule", rename_all = "snake_case")]
+pub enum Denial {
+    /// The policy knows no such key. Outwardly the same as [`Denial::CallerNotAllowed`].
+    KeyUnknown,
+    /// The key is not open to this caller.
+    CallerNotAllowed,
+    /// The key is not a settlement key.
+    KeyPurpose {
+        /// Its purpose.
+        purpose: String,
+    },
+    /// The payment is in another currency than the key signs.
+    KeyCurrency {
+        /// The key's currency.
+        expected: String,
+    },
+    /// `expires_at` is not in the future.
+    Expired {
+        /// The clock of the decision, RFC 3339.
+        decided_at: String,
+    },
+    /// `expires_at` is further away than the key allows.
+    ExpiryTooFar {
+        /// The latest that would have been accepted, RFC 3339.
+        latest: String,
+    },
+    /// The end-to-end id was used for the same key and creditor account before.
+    DuplicateEndToEndId {
+        /// The earlier payment.
+        earlier_payment: String,
+        /// When it was accepted, RFC 3339.
+        accepted_at: String,
+    },
+    /// A limit would be exceeded.
+    LimitExceeded(Breach),
+}
+
+impl Denial {
+    /// The stable name of the rule, as callers see it.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::KeyUnknown | Self::CallerNotAllowed => "key_not_allowed",
+            Self::KeyPurpose { .. } => "key_purpose",
+            Self::KeyCurrency { .. } => "key_currency",
+            Self::Expired { .. } => "expired",
+            Self::ExpiryTooFar { .. } => "expiry_too_far",
+            Self::DuplicateEndToEndId { .. } => "duplicate_end_to_end_id",
+            Self::LimitExceeded(_) => "limit_exceeded",
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The rules of the ledger: reserve, authorise, post, void.
+//!
+//! Each is a pure function of an instant, a policy, the *working set* (the rows that a batch
+//! names) and a request. It changes the working set and says what happened; making that durable,
+//! all or nothing, is the back end's business. Nothing of the outcome may leave the process
+//! before the back end has committed.
+
+mod judge;
+mod record;
+mod reserve;
+mod settle;
+mod working_set;
+
+#[cfg(test)]
+mod tests;
+
+pub use judge::{Check, checks};
+pub use record::{PaymentRecord, State, VoidReason};
+pub use reserve::{Reservation, Submission, dry_run, reserve};
+pub use settle::{Posting, Resumption, post, resume, void};
+pub use working_set::{Claim, ClaimHolder, Novelty, WorkingSet};

@@ -1,0 +1,163 @@
+//! Reserve: the first step of a payment. For payments that need nobody it authorises as well, so
+//! that both are one commit.
+
+use crate::domain::authorization::{Attempt, SigningAuthorization};
+use crate::domain::caller::{CallerId, IdempotencyKey};
+use crate::domain::counter::{CounterId, Miscount, Spend};
+use crate::domain::denial::Denial;
+use crate::domain::key::Kid;
+use crate::domain::order::{Order, OrderTerms, SigningInput};
+use crate::domain::payment::{Payment, PaymentId};
+use crate::domain::policy::Policy;
+use crate::domain::time::Timestamp;
+
+use super::judge::{Case, claim_of, judge};
+use super::record::{PaymentRecord, State};
+use super::working_set::{ClaimHolder, WorkingSet};
+
+/// The rule that admits payments which need nobody; tiers will have names of their own.
+const RULE_WITHIN_LIMITS: &str = "within_limits";
+
+/// A caller's request to have a payment signed.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Who asks.
+    pub caller: CallerId,
+    /// The caller's name for the payment.
+    pub idempotency_key: IdempotencyKey,
+    /// What is to be signed.
+    pub payment: Payment,
+    /// Identifier for the payment if it is a new one: 128 random bits.
+    pub fresh_id: PaymentId,
+    /// Who issues the order.
+    pub issuer: String,
+    /// The version of the key that would sign now; `None` while its token cannot take a
+    /// signature. A known payment is answered all the same.
+    pub signing_kid: Option<Kid>,
+}
+
+/// What became of a submission. Nothing of it may leave the process before the commit.
+#[derive(Debug)]
+pub enum Reservation {
+    /// The same payment was submitted before: here is what became of it so far.
+    Known(Box<PaymentRecord>),
+    /// The idempotency key belongs to another payment.
+    Conflict {
+        /// That payment.
+        payment: PaymentId,
+        /// The first field that differs.
+        field: &'static str,
+    },
+    /// Denied, and on the record.
+    Denied(Box<PaymentRecord>),
+    /// Held and authorised.
+    Authorised(Box<PaymentRecord>, SigningAuthorization),
+    /// It would have been admitted, but nothing can sign now. Leaves no trace.
+    NoSigner,
+}
+
+/// Decides a submission.
+///
+/// # Errors
+/// [`Miscount`] if the working set is inconsistent; nothing of the batch may then be stored.
+pub fn reserve(
+    now: Timestamp,
+    policy: &Policy,
+    working: &mut WorkingSet,
+    submission: Submission,
+) -> Result<Reservation, Miscount> {
+    if let Some(known) = working.payment_of(&submission.caller, &submission.idempotency_key) {
+        return Ok(match known.payment.first_difference(&submission.payment) {
+            None => Reservation::Known(Box::new(known.clone())),
+            Some(field) => Reservation::Conflict { payment: known.id, field },
+        });
+    }
+    let Submission { caller, payment, signing_kid, .. } = &submission;
+    let case = Case { now, policy, working, caller, payment };
+    match (judge(&case)?, signing_kid.clone()) {
+        (Err(denial), _) => Ok(deny(now, working, submission, denial)),
+        (Ok(()), None) => Ok(Reservation::NoSigner),
+        (Ok(()), Some(kid)) => {
+            if let Some(claim) = claim_of(&case) {
+                let holder = ClaimHolder { payment: submission.fresh_id, accepted_at: now };
+                working.take_claim(claim, holder);
+            }
+            authorise(now, policy, working, submission, kid)
+        }
+    }
+}
+
+/// What [`reserve`] would decide about a new payment, without spending anything.
+///
+/// # Errors
+/// [`Miscount`] if the working set is inconsistent.
+pub fn dry_run(
+    now: Timestamp,
+    policy: &Policy,
+    working: &WorkingSet,
+    caller: &CallerId,
+    payment: &Payment,
+) -> Result<Result<(), Denial>, Miscount> {
+    judge(&Case { now, policy, working, caller, payment })
+}
+
+fn deny(
+    now: Timestamp,
+    working: &mut WorkingSet,
+    submission: Submission,
+    denial: Denial,
+) -> Reservation {
+    let expires_at = submission.payment.expires_at().unwrap_or(now);
+    let record = record(now, submission, expires_at, State::Denied(denial));
+    working.store(record.clone());
+    Reservation::Denied(Box::new(record))
+}
+
+fn authorise(
+    now: Timestamp,
+    policy: &Policy,
+    working: &mut WorkingSet,
+    submission: Submission,
+    kid: Kid,
+) -> Result<Reservation, Miscount> {
+    let key = submission.payment.key().clone();
+    let validity = policy.keys.get(&key).ok_or(Miscount)?.validity;
+    let expires_at = submission.payment.expires_at().unwrap_or_else(|| now.plus(validity));
+    let spend = Spend::one(submission.payment.amount().minor_units());
+    working.counter_mut(&CounterId::of_key(&key))?.hold(spend)?;
+
+    let terms = OrderTerms {
+        id: submission.fresh_id,
+        issuer: &submission.issuer,
+        accepted_at: now,
+        expires_at,
+        policy_version: &policy.version,
+        policy_rule: RULE_WITHIN_LIMITS,
+    };
+    let order = Order::new(&submission.payment, &terms);
+    let signing_input = SigningInput::freeze(order, &kid, now);
+    let (id, attempt) = (submission.fresh_id, Attempt::FIRST);
+    let authorization =
+        SigningAuthorization::issue(id, attempt, key, kid.clone(), signing_input.clone());
+    let state = State::Authorised { attempt, kid, signing_input };
+    let record = record(now, submission, expires_at, state);
+    working.store(record.clone());
+    Ok(Reservation::Authorised(Box::new(record), authorization))
+}
+
+fn record(
+    now: Timestamp,
+    submission: Submission,
+    expires_at: Timestamp,
+    state: State,
+) -> PaymentRecord {
+    PaymentRecord {
+        id: submission.fresh_id,
+        caller: submission.caller,
+        idempotency_key: submission.idempotency_key,
+        payment: submission.payment,
+        accepted_at: now,
+        expires_at,
+        state,
+    }
+}

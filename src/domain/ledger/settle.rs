@@ -1,0 +1,94 @@
+//! What follows a reservation: post the outcome, attempt again, or void.
+
+use crate::domain::authorization::{Signed, SigningAuthorization};
+use crate::domain::counter::{CounterId, Miscount};
+use crate::domain::key::Kid;
+use crate::domain::payment::PaymentId;
+use crate::domain::time::Timestamp;
+
+use super::record::{PaymentRecord, State, VoidReason};
+use super::working_set::WorkingSet;
+
+/// What became of an outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Posting {
+    /// The signature is the payment's, once the batch is committed.
+    Posted(Box<PaymentRecord>),
+    /// The attempt was no longer the current one: the signature is dropped and never leaves.
+    Dropped,
+}
+
+/// Records the outcome of an attempt, if that attempt is still the current one.
+///
+/// # Errors
+/// [`Miscount`] if the hold is not there.
+pub fn post(now: Timestamp, working: &mut WorkingSet, signed: &Signed) -> Result<Posting, Miscount> {
+    let Some(mut record) = working.payment(signed.payment()).cloned() else {
+        return Ok(Posting::Dropped);
+    };
+    match record.state {
+        State::Authorised { attempt, kid, signing_input } if attempt == signed.attempt() => {
+            let signature = *signed.signature();
+            record.state = State::Posted { kid, signing_input, signature, posted_at: now };
+        }
+        _ => return Ok(Posting::Dropped),
+    }
+    let counter = working.counter_mut(&CounterId::of_key(record.payment.key()))?;
+    counter.post(record.spend(), now)?;
+    working.store(record.clone());
+    Ok(Posting::Posted(Box::new(record)))
+}
+
+/// What became of the wish to attempt a payment in doubt again.
+#[derive(Debug)]
+pub enum Resumption {
+    /// A new attempt, with the same frozen bytes under the same key version.
+    Again(SigningAuthorization),
+    /// It is final, unknown, expired, or its key version is not the one that signs now.
+    NotNow,
+}
+
+/// Starts a new attempt to sign a payment that is in doubt; results of earlier ones are dropped
+/// from then on.
+pub fn resume(
+    now: Timestamp,
+    working: &mut WorkingSet,
+    payment: PaymentId,
+    signing_kid: &Kid,
+) -> Resumption {
+    let Some(mut record) = working.payment(payment).cloned() else { return Resumption::NotNow };
+    let State::Authorised { attempt, kid, signing_input } = record.state else {
+        return Resumption::NotNow;
+    };
+    let Some(attempt) = attempt.next() else { return Resumption::NotNow };
+    if record.expires_at <= now || kid != *signing_kid {
+        return Resumption::NotNow;
+    }
+    let key = record.payment.key().clone();
+    let again =
+        SigningAuthorization::issue(payment, attempt, key, kid.clone(), signing_input.clone());
+    record.state = State::Authorised { attempt, kid, signing_input };
+    working.store(record);
+    Resumption::Again(again)
+}
+
+/// Gives up a payment in doubt and releases its hold. `None` if it is final or unknown.
+///
+/// # Errors
+/// [`Miscount`] if the hold is not there.
+pub fn void(
+    now: Timestamp,
+    working: &mut WorkingSet,
+    payment: PaymentId,
+    reason: VoidReason,
+) -> Result<Option<PaymentRecord>, Miscount> {
+    let Some(mut record) = working.payment(payment).cloned() else { return Ok(None) };
+    if record.is_final() {
+        return Ok(None);
+    }
+    let counter = working.counter_mut(&CounterId::of_key(record.payment.key()))?;
+    counter.release(record.spend())?;
+    record.state = State::Voided { reason, voided_at: now };
+    working.store(record.clone());
+    Ok(Some(record))
+}

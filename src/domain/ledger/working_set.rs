@@ -1,0 +1,139 @@
+//! The rows that a batch names, in memory while it is decided.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::caller::{CallerId, IdempotencyKey};
+use crate::domain::counter::{Counter, CounterId, Miscount};
+use crate::domain::key::KeyId;
+use crate::domain::party::Account;
+use crate::domain::payment::{EndToEndId, PaymentId};
+use crate::domain::time::Timestamp;
+
+use super::record::PaymentRecord;
+
+/// What makes an end-to-end id unique: key, creditor account, id. Kept as a digest, so that the
+/// index of claims holds no personal data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Claim([u8; 32]);
+
+impl Claim {
+    /// The claim of a payment.
+    pub fn of(key: &KeyId, account: &Account, id: &EndToEndId) -> Self {
+        let mut hash = Sha256::new();
+        for part in [key.as_str(), &account.to_string(), id.as_str()] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        Self(hash.finalize().into())
+    }
+
+    /// The digest.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// The payment that holds a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimHolder {
+    /// The payment.
+    pub payment: PaymentId,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+}
+
+/// The rows that a batch names. A row that is absent does not exist.
+///
+/// The back end loads it before a batch and stores what changed after it.
+#[derive(Debug, Default)]
+pub struct WorkingSet {
+    /// Counters, by identifier.
+    pub counters: HashMap<CounterId, Counter>,
+    payments: HashMap<PaymentId, PaymentRecord>,
+    by_request: HashMap<(CallerId, IdempotencyKey), PaymentId>,
+    claims: HashMap<Claim, ClaimHolder>,
+    changed: Vec<(PaymentId, Novelty)>,
+    claimed: Vec<Claim>,
+}
+
+/// Whether a changed payment has a row already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Novelty {
+    /// It was made by this batch.
+    New,
+    /// The ledger holds an earlier state of it.
+    Known,
+}
+
+impl WorkingSet {
+    /// Puts a payment that the ledger already holds into the set.
+    pub fn load_payment(&mut self, record: PaymentRecord) {
+        let request = (record.caller.clone(), record.idempotency_key.clone());
+        self.by_request.insert(request, record.id);
+        self.payments.insert(record.id, record);
+    }
+
+    /// Puts a claim that the ledger already holds into the set.
+    pub fn load_claim(&mut self, claim: Claim, holder: ClaimHolder) {
+        self.claims.insert(claim, holder);
+    }
+
+    /// Moves all counters to an instant.
+    ///
+    /// # Errors
+    /// [`Miscount`] if a sum disagrees with its slots.
+    pub fn advance(&mut self, now: Timestamp) -> Result<(), Miscount> {
+        self.counters.values_mut().try_for_each(|counter| counter.advance(now))
+    }
+
+    /// A payment by its identifier.
+    pub fn payment(&self, id: PaymentId) -> Option<&PaymentRecord> {
+        self.payments.get(&id)
+    }
+
+    /// A payment by the caller's name for it.
+    pub fn payment_of(
+        &self,
+        caller: &CallerId,
+        key: &IdempotencyKey,
+    ) -> Option<&PaymentRecord> {
+        self.payments.get(self.by_request.get(&(caller.clone(), key.clone()))?)
+    }
+
+    /// Who holds a claim.
+    pub fn holder(&self, claim: &Claim) -> Option<ClaimHolder> {
+        self.claims.get(claim).copied()
+    }
+
+    /// Payments that this batch made or changed, each once, in order.
+    pub fn changed(&self) -> impl Iterator<Item = (&PaymentRecord, Novelty)> {
+        self.changed.iter().filter_map(|(id, novelty)| Some((self.payments.get(id)?, *novelty)))
+    }
+
+    /// Claims that this batch took.
+    pub fn claimed(&self) -> impl Iterator<Item = (&Claim, &ClaimHolder)> {
+        self.claimed.iter().filter_map(|claim| self.claims.get_key_value(claim))
+    }
+
+    pub(super) fn store(&mut self, record: PaymentRecord) {
+        let novelty = match self.payments.contains_key(&record.id) {
+            true => Novelty::Known,
+            false => Novelty::New,
+        };
+        if !self.changed.iter().any(|(id, _)| *id == record.id) {
+            self.changed.push((record.id, novelty));
+        }
+        self.load_payment(record);
+    }
+
+    pub(super) fn take_claim(&mut self, claim: Claim, holder: ClaimHolder) {
+        self.claimed.push(claim);
+        self.claims.insert(claim, holder);
+    }
+
+    pub(super) fn counter_mut(&mut self, id: &CounterId) -> Result<&mut Counter, Miscount> {
+        self.counters.get_mut(id).ok_or(Miscount)
+    }
+}

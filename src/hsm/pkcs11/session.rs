@@ -1,0 +1,210 @@
+//! Sessions: keys found, checked and compared once when they are opened, then asked to sign.
+
+use std::collections::BTreeMap;
+
+use cryptoki::context::Pkcs11;
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::session::Session;
+use cryptoki::slot::Slot;
+
+use crate::domain::key::{KeyId, PublicKey};
+use crate::hsm::token::{KeyReference, SigningDigest, Token, TokenError};
+
+use super::library::Counted;
+use super::{attributes, fault, login};
+
+/// A session that shares its token's login. The fields are dropped in their order: the session is
+/// closed (`C_CloseSession`) before its place is given back.
+pub(super) struct OpenSession {
+    session: Session,
+    _counted: Counted,
+    pkcs11: Pkcs11,
+    slot: Slot,
+}
+
+impl OpenSession {
+    pub(super) fn new(session: Session, counted: Counted, pkcs11: Pkcs11, slot: Slot) -> Self {
+        Self {
+            session,
+            _counted: counted,
+            pkcs11,
+            slot,
+        }
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// A token that was taken out and put in again answers, but shows no private object.
+    pub(super) fn check_logged_in(&self) -> Result<(), TokenError> {
+        login::logged_in(&self.session)
+    }
+}
+
+/// Both halves of a key as one session knows them.
+pub(super) struct Held {
+    handle: ObjectHandle,
+    /// Its public half.
+    pub(super) public: PublicKey,
+}
+
+/// A session with the handles of its keys. Handles mean nothing in another session.
+pub(super) struct Pkcs11Session {
+    open: OpenSession,
+    keys: BTreeMap<KeyId, Held>,
+}
+
+impl Pkcs11Session {
+    /// Finds and checks every key; the first one that is not right decides.
+    pub(super) fn with_keys(open: OpenSession, keys: &[KeyReference]) -> Result<Self, TokenError> {
+        let mut held = BTreeMap::new();
+        for key in keys {
+            if key.thumbprint.is_none() {
+                return Err(TokenError::Unpinned(key.id.clone()));
+            }
+            held.insert(key.id.clone(), inspect(open.session(), key)?);
+        }
+        Ok(Self { open, keys: held })
+    }
+
+    fn held(&self, key: &KeyId) -> Result<&Held, TokenError> {
+        self.keys
+            .get(key)
+            .ok_or_else(|| TokenError::UnknownKey(key.clone()))
+    }
+}
+
+impl Token for Pkcs11Session {
+    fn public_key(&mut self, key: &KeyId) -> Result<PublicKey, TokenError> {
+        self.held(key).map(|held| held.public.clone())
+    }
+
+    fn sign_digest(&mut self, key: &KeyId, digest: &SigningDigest) -> Result<Vec<u8>, TokenError> {
+        let handle = self.held(key)?.handle;
+        self.open
+            .session
+            .sign(&Mechanism::Ecdsa, handle, digest.as_bytes())
+            .map_err(|refused| fault::call("C_Sign", &refused))
+    }
+
+    fn probe(&mut self) -> Result<(), TokenError> {
+        self.open.check_logged_in()?;
+        login::answers(&self.open.pkcs11, self.open.slot)
+    }
+}
+
+/// Finds both halves of a key, checks the private one's attributes, and compares the public one
+/// with the pin where there is one.
+pub(super) fn inspect(session: &Session, key: &KeyReference) -> Result<Held, TokenError> {
+    let handle = find(session, key, ObjectClass::PRIVATE_KEY, "CKO_PRIVATE_KEY")?;
+    attributes::check(session, handle, key)?;
+    let public = find(session, key, ObjectClass::PUBLIC_KEY, "CKO_PUBLIC_KEY")?;
+    let public = read_public(session, public, key)?;
+    match &key.thumbprint {
+        Some(pinned) if pinned != public.kid() => Err(TokenError::PinnedKeyMismatch {
+            key: key.id.clone(),
+            expected: pinned.clone(),
+            found: public.kid().clone(),
+        }),
+        _ => Ok(Held { handle, public }),
+    }
+}
+
+fn find(
+    session: &Session,
+    key: &KeyReference,
+    object_class: ObjectClass,
+    class: &'static str,
+) -> Result<ObjectHandle, TokenError> {
+    let template = [
+        Attribute::Class(object_class),
+        Attribute::KeyType(KeyType::EC),
+        Attribute::Id(key.object_id.clone()),
+        Attribute::Label(key.label.as_bytes().to_vec()),
+    ];
+    let found = session
+        .find_objects(&template)
+        .map_err(|refused| fault::call("C_FindObjects", &refused))?;
+    match found.as_slice() {
+        [only] => Ok(*only),
+        [] => Err(TokenError::KeyMissing {
+            key: key.id.clone(),
+            class,
+            label: key.label.clone(),
+            object_id: hexadecimal(&key.object_id),
+        }),
+        several => Err(TokenError::KeyDuplicate {
+            key: key.id.clone(),
+            class,
+            count: several.len(),
+        }),
+    }
+}
+
+fn read_public(
+    session: &Session,
+    handle: ObjectHandle,
+    key: &KeyReference,
+) -> Result<PublicKey, TokenError> {
+    let refuse = |found: String| TokenError::Attribute {
+        key: key.id.clone(),
+        attribute: "CKA_EC_POINT",
+        found,
+        expected: "a point on P-256, of 65 bytes or in a DER octet string".to_owned(),
+    };
+    let point = match attributes::single(session, handle, AttributeType::EcPoint)? {
+        Some(Attribute::EcPoint(point)) => point,
+        _ => return Err(refuse("absent".to_owned())),
+    };
+    let uncompressed =
+        unwrapped(&point).ok_or_else(|| refuse(format!("{} other bytes", point.len())))?;
+    PublicKey::from_uncompressed(uncompressed).map_err(|told| refuse(told.detail))
+}
+
+/// The uncompressed point, raw or as a DER octet string: both are in use, and nothing else is
+/// taken.
+fn unwrapped(point: &[u8]) -> Option<&[u8]> {
+    match point {
+        [0x04, ..] if point.len() == 65 => Some(point),
+        [0x04, 0x41, inner @ ..] if inner.len() == 65 && inner.first() == Some(&0x04) => {
+            Some(inner)
+        }
+        _ => None,
+    }
+}
+
+/// `CKA_ID` as the configuration writes it.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_raw_or_wrapped_and_nothing_else() {
+        let raw = [vec![4], vec![7; 64]].concat();
+        let wrapped = [vec![4, 65], raw.clone()].concat();
+        assert_eq!(unwrapped(&raw), Some(raw.as_slice()));
+        assert_eq!(unwrapped(&wrapped), Some(raw.as_slice()));
+        let compressed = [vec![2], vec![7; 32]].concat();
+        let bit_string = [vec![3, 66, 0], raw.clone()].concat();
+        let long_length = [vec![4, 0x81, 65], raw.clone()].concat();
+        let not_a_point = [vec![4, 65, 2], vec![7; 64]].concat();
+        let trailing = [wrapped.clone(), vec![0]].concat();
+        for other in [
+            vec![],
+            compressed,
+            bit_string,
+            long_length,
+            not_a_point,
+            trailing,
+            raw[..64].to_vec(),
+        ] {
+            assert_eq!(unwrapped(&other), None, "{other:02x?}");
+        }
+    }
+}

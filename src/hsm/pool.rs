@@ -1,0 +1,280 @@
+//! The threads that own sessions, as the rest of the daemon sees them: places in a bounded queue,
+//! signatures, and what each token's state is.
+//!
+//! Nothing here waits: a place is there or it is not, and an answer comes over a channel. A token
+//! whose sessions all fail or hang is *down* and refuses places until a session works again; the
+//! other tokens are not affected.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use tokio::sync::oneshot;
+
+use crate::domain::authorization::{Signed, SigningAuthorization};
+use crate::domain::key::{KeyId, PublicKey};
+
+use super::token::{TokenError, TokenModule};
+use super::worker::{Job, Worker};
+
+mod answers;
+mod breaker;
+#[cfg(test)]
+mod doubles;
+#[cfg(test)]
+mod tests;
+
+pub use answers::{SignFailure, TokenStatus, Unavailable};
+pub(in crate::hsm) use breaker::{PinnedKey, TokenState};
+
+/// Longest that the first session of a token may take to open, in seconds.
+const START_SECONDS_MAX: u64 = 30;
+
+/// How one token is to be worked with.
+pub struct TokenPlan {
+    /// Where sessions come from.
+    pub module: Arc<dyn TokenModule>,
+    /// Sessions, each with a thread of its own; at least one.
+    pub sessions: usize,
+    /// Most signatures that wait, those being signed not counted; at least one.
+    pub queue: usize,
+    /// A call that lasts longer counts as stuck.
+    pub deadline: Duration,
+    /// The keys that sign, with the public halves that signatures are verified against; see
+    /// [`public_keys`]. A key belongs to one plan.
+    pub keys: Vec<(KeyId, PublicKey)>,
+}
+
+/// The public halves of keys, read from a session that compared them with their pins.
+///
+/// # Errors
+/// Any [`TokenError`] of opening a session.
+pub fn public_keys(
+    module: &dyn TokenModule,
+    keys: impl IntoIterator<Item = KeyId>,
+) -> Result<Vec<(KeyId, PublicKey)>, TokenError> {
+    let mut session = module.open()?;
+    keys.into_iter()
+        .map(|key| {
+            let public = session.public_key(&key)?;
+            Ok((key, public))
+        })
+        .collect()
+}
+
+/// A place in the queue of one token, given back when it is dropped or a worker takes the job.
+pub struct Permit(Arc<TokenState>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.give_back();
+    }
+}
+
+/// Every token of the daemon. Cheap to clone; the threads end when the last clone is dropped.
+#[derive(Clone)]
+pub struct Hsm(Arc<Inner>);
+
+struct Inner {
+    lines: Vec<Line>,
+    line_of_key: BTreeMap<KeyId, usize>,
+    /// Disconnected when the threads are to end; nothing is ever sent.
+    closing: Mutex<Option<Sender<()>>>,
+    /// Disconnected when the last thread has ended.
+    ended: Receiver<()>,
+}
+
+/// The queue of one token.
+struct Line {
+    state: Arc<TokenState>,
+    jobs: RwLock<Option<Sender<Job>>>,
+}
+
+/// What every thread is given: how it learns to end, and tells that it has.
+#[derive(Clone)]
+struct Lifeline {
+    closing: Receiver<()>,
+    ended: Sender<()>,
+}
+
+impl Hsm {
+    /// Starts the threads. The first session of every token is open when this returns, so that the
+    /// daemon does not start with a token that it would refuse; further sessions open meanwhile.
+    ///
+    /// `monotonic` tells the time for deadlines.
+    ///
+    /// # Errors
+    /// The first [`TokenError`] of any token.
+    pub fn start(plans: Vec<TokenPlan>, monotonic: fn() -> Instant) -> Result<Self, TokenError> {
+        let (closer, closing) = bounded(0);
+        let (alive, ended) = bounded(0);
+        let lifeline = Lifeline {
+            closing,
+            ended: alive,
+        };
+        let mut lines = Vec::with_capacity(plans.len());
+        let mut line_of_key = BTreeMap::new();
+        for plan in plans {
+            line_of_key.extend(plan.keys.iter().map(|(key, _)| (key.clone(), lines.len())));
+            lines.push(Line::start(plan, &lifeline, monotonic)?);
+        }
+        let closing = Mutex::new(Some(closer));
+        Ok(Self(Arc::new(Inner {
+            lines,
+            line_of_key,
+            closing,
+            ended,
+        })))
+    }
+
+    /// Takes a place in the queue of the key's token, before the ledger reserves anything.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub fn permit(&self, key: &KeyId) -> Result<Permit, Unavailable> {
+        let line = self
+            .line(key)
+            .ok_or_else(|| Unavailable::UnknownKey(key.clone()))?;
+        if !line.state.usable() {
+            let (token, reason) = (line.state.name().to_owned(), line.state.reason());
+            return Err(Unavailable::Down { token, reason });
+        }
+        if !line.state.take_place() {
+            return Err(Unavailable::Overloaded);
+        }
+        Ok(Permit(line.state.clone()))
+    }
+
+    /// Has one payment signed. A receiver that is dropped before a worker takes the job means that
+    /// the token is not asked; a closed channel means a failure like any other.
+    pub fn sign(
+        &self,
+        authorization: SigningAuthorization,
+        permit: Permit,
+    ) -> oneshot::Receiver<Result<Signed, SignFailure>> {
+        let (reply, answer) = oneshot::channel();
+        let line = self.line(authorization.key());
+        let Some(line) = line.filter(|line| Arc::ptr_eq(&line.state, &permit.0)) else {
+            refuse(reply, "the permit is for another token");
+            return answer;
+        };
+        let jobs = line.jobs.read().unwrap_or_else(PoisonError::into_inner);
+        match jobs.as_ref() {
+            None => refuse(reply, "the daemon is stopping"),
+            // It cannot be full: it has as many places as there are permits.
+            Some(jobs) => {
+                if let Err(refused) = jobs.try_send(Job {
+                    authorization,
+                    permit,
+                    reply,
+                }) {
+                    refuse(refused.into_inner().reply, "its threads have ended");
+                }
+            }
+        }
+        answer
+    }
+
+    /// The state of every token, in the order of the plans.
+    pub fn status(&self) -> Vec<TokenStatus> {
+        self.0
+            .lines
+            .iter()
+            .map(|line| line.state.status())
+            .collect()
+    }
+
+    /// Takes no more jobs, lets the workers finish those that wait, and waits at most `wait` for
+    /// the threads to close their sessions. Tells whether they all have; a stuck one has not.
+    pub fn shutdown(&self, wait: Duration) -> bool {
+        for line in &self.0.lines {
+            *line.jobs.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        *self
+            .0
+            .closing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+        self.0.ended.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    fn line(&self, key: &KeyId) -> Option<&Line> {
+        self.0.lines.get(*self.0.line_of_key.get(key)?)
+    }
+}
+
+fn refuse(reply: oneshot::Sender<Result<Signed, SignFailure>>, reason: &'static str) {
+    // Whoever is gone does not mind.
+    drop(reply.send(Err(SignFailure::NotAsked { reason })));
+}
+
+impl Line {
+    fn start(
+        plan: TokenPlan,
+        lifeline: &Lifeline,
+        monotonic: fn() -> Instant,
+    ) -> Result<Self, TokenError> {
+        let (sender, jobs) = bounded(plan.queue.max(1));
+        let state = Arc::new(TokenState::new(&plan, monotonic)?);
+        let worker = |seat| {
+            let closing = lifeline.closing.clone();
+            Worker::new(
+                state.clone(),
+                plan.module.clone(),
+                seat,
+                jobs.clone(),
+                closing,
+            )
+        };
+        let (tell, opened) = bounded(1);
+        spawn(worker(0), lifeline, Some(tell))?;
+        match opened.recv_timeout(Duration::from_secs(START_SECONDS_MAX)) {
+            Ok(first) => first?,
+            Err(_) => {
+                let function = "C_OpenSession";
+                return Err(TokenError::Timeout {
+                    function,
+                    seconds: START_SECONDS_MAX,
+                });
+            }
+        }
+        for seat in 1..plan.sessions {
+            spawn(worker(seat), lifeline, None)?;
+        }
+        Ok(Self {
+            state,
+            jobs: RwLock::new(Some(sender)),
+        })
+    }
+}
+
+/// Starts a thread; the first of a token tells whether its session could be opened.
+fn spawn(
+    mut worker: Worker,
+    lifeline: &Lifeline,
+    tell: Option<Sender<Result<(), TokenError>>>,
+) -> Result<(), TokenError> {
+    let (name, token) = (worker.thread_name(), worker.token_name());
+    let ended = lifeline.ended.clone();
+    let body = move || {
+        let usable = match tell {
+            None => true,
+            Some(tell) => {
+                let first = worker.open_first();
+                let usable = first.is_ok();
+                tell.send(first).is_ok() && usable
+            }
+        };
+        if usable {
+            worker.run();
+        }
+        // Sessions are closed before the end is told.
+        drop(worker);
+        drop(ended);
+    };
+    let spawned = std::thread::Builder::new().name(name).spawn(body);
+    spawned
+        .map(drop)
+        .map_err(|source| TokenError::Thread { token, source })
+}

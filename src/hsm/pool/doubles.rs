@@ -1,0 +1,188 @@
+//! Tokens that behave as their names say, signing with a software key where they sign at all.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use p256::ecdsa::signature::hazmat::PrehashSigner;
+use p256::ecdsa::{Signature, SigningKey};
+
+use crate::domain::key::{KeyId, PublicKey};
+use crate::hsm::token::{SigningDigest, Token, TokenError, TokenModule};
+
+/// What a double does when it is asked to sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behaviour {
+    /// Signs.
+    Steady,
+    /// Answers every signature with an error.
+    Refusing,
+    /// Returns a signature that lacks its last byte.
+    WrongLength,
+    /// Returns a signature with one bit flipped.
+    BitFlipping,
+    /// Returns 64 zeros.
+    ZeroSignature,
+    /// Fails the first signatures, as many as it says, and then signs.
+    Vanishing(usize),
+    /// Signs when its gate is opened, and not before.
+    Hanging,
+    /// Fails the first signature; later sessions have another key.
+    KeySwapping,
+}
+
+/// A module with one key, and a record of what it was asked.
+pub(super) struct Double {
+    name: String,
+    behaviour: Behaviour,
+    key: SigningKey,
+    /// While set, every call fails as if the device had been unplugged.
+    pub(super) gone: AtomicBool,
+    pub(super) opened: AtomicUsize,
+    pub(super) reinitialised: AtomicUsize,
+    pub(super) asked: AtomicUsize,
+    /// Sessions open at this moment.
+    sessions: AtomicUsize,
+    /// Set if the module was started over while a session was open, or twice at once.
+    pub(super) trampled: AtomicBool,
+    reinitialising: AtomicBool,
+    gate: (Mutex<bool>, Condvar),
+}
+
+impl Double {
+    pub(super) fn new(name: &str, behaviour: Behaviour) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            behaviour,
+            key: random_key(),
+            gone: AtomicBool::new(false),
+            opened: AtomicUsize::new(0),
+            reinitialised: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
+            sessions: AtomicUsize::new(0),
+            trampled: AtomicBool::new(false),
+            reinitialising: AtomicBool::new(false),
+            gate: (Mutex::new(false), Condvar::new()),
+        })
+    }
+
+    pub(super) fn public_key(&self) -> PublicKey {
+        public_half(&self.key)
+    }
+
+    pub(super) fn open_gate(&self) {
+        *self.gate.0.lock().unwrap() = true;
+        self.gate.1.notify_all();
+    }
+
+    fn answer(&self, function: &str) -> Result<(), TokenError> {
+        if self.gone.load(Ordering::SeqCst) {
+            return Err(device_error(function));
+        }
+        Ok(())
+    }
+}
+
+/// The module as the pool takes it.
+pub(super) struct Shared(pub(super) Arc<Double>);
+
+impl TokenModule for Shared {
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    fn open(&self) -> Result<Box<dyn Token>, TokenError> {
+        let double = &self.0;
+        double.answer("C_OpenSession")?;
+        let before = double.opened.fetch_add(1, Ordering::SeqCst);
+        double.sessions.fetch_add(1, Ordering::SeqCst);
+        let swapped = double.behaviour == Behaviour::KeySwapping && before > 0;
+        let key = if swapped {
+            random_key()
+        } else {
+            double.key.clone()
+        };
+        Ok(Box::new(Session {
+            double: double.clone(),
+            key,
+        }))
+    }
+
+    fn reinitialise(&self) -> Result<(), TokenError> {
+        let double = &self.0;
+        let twice = double.reinitialising.swap(true, Ordering::SeqCst);
+        if twice || double.sessions.load(Ordering::SeqCst) > 0 {
+            double.trampled.store(true, Ordering::SeqCst);
+        }
+        double.reinitialised.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        double.reinitialising.store(false, Ordering::SeqCst);
+        double.answer("C_Initialize")
+    }
+}
+
+struct Session {
+    double: Arc<Double>,
+    key: SigningKey,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.double.sessions.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Token for Session {
+    fn public_key(&mut self, _key: &KeyId) -> Result<PublicKey, TokenError> {
+        Ok(public_half(&self.key))
+    }
+
+    fn sign_digest(&mut self, _key: &KeyId, digest: &SigningDigest) -> Result<Vec<u8>, TokenError> {
+        let before = self.double.asked.fetch_add(1, Ordering::SeqCst);
+        self.double.answer("C_Sign")?;
+        let signature: Signature = self.key.sign_prehash(digest.as_bytes()).unwrap();
+        let mut signature = signature.to_bytes().to_vec();
+        match self.double.behaviour {
+            Behaviour::Steady => {}
+            Behaviour::Refusing => return Err(device_error("C_Sign")),
+            Behaviour::WrongLength => signature.truncate(63),
+            Behaviour::BitFlipping => signature[40] ^= 1,
+            Behaviour::ZeroSignature => signature.fill(0),
+            Behaviour::Vanishing(fails) if before < fails => return Err(device_error("C_Sign")),
+            Behaviour::KeySwapping if before < 1 => return Err(device_error("C_Sign")),
+            Behaviour::Vanishing(_) | Behaviour::KeySwapping => {}
+            Behaviour::Hanging => {
+                let closed = self.double.gate.0.lock().unwrap();
+                drop(
+                    self.double
+                        .gate
+                        .1
+                        .wait_while(closed, |open| !*open)
+                        .unwrap(),
+                );
+            }
+        }
+        Ok(signature)
+    }
+
+    fn probe(&mut self) -> Result<(), TokenError> {
+        self.double.answer("C_GetSessionInfo")
+    }
+}
+
+fn device_error(function: &str) -> TokenError {
+    TokenError::Call {
+        function: function.to_owned(),
+        code: "CKR_DEVICE_ERROR".to_owned(),
+    }
+}
+
+fn random_key() -> SigningKey {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).unwrap();
+    SigningKey::from_slice(&bytes).unwrap()
+}
+
+fn public_half(key: &SigningKey) -> PublicKey {
+    let point = key.verifying_key().to_sec1_point(false);
+    PublicKey::from_uncompressed(point.as_bytes()).unwrap()
+}

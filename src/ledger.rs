@@ -1,0 +1,256 @@
+//! The ledger: one writer owns all spending state and makes decisions durable in batches.
+//!
+//! Requests queue over a bounded channel. The writer takes what has gathered, lets
+//! [`crate::domain::ledger`] decide each in order, writes the batch in one commit, syncs, and only
+//! then answers. Nothing that is answered can be lost, and nothing that is not committed is
+//! answered (P1).
+//!
+//! What this module is not: it decides nothing. Rules live in the domain, rows live in
+//! [`sqlite`], and whoever only reads uses [`reader`] on connections of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::domain::authorization::Signed;
+use crate::domain::key::Kid;
+use crate::domain::ledger::{PaymentRecord, Posting, Reservation, Resumption, Submission, VoidReason};
+use crate::domain::payment::PaymentId;
+use crate::domain::policy::Policy;
+
+mod lock;
+mod outcomes;
+pub mod reader;
+
+pub mod sqlite;
+mod stored;
+mod writer;
+
+pub use outcomes::Outcome;
+
+/// Most requests that may wait for the writer.
+const QUEUE_MAX: usize = 8_192;
+
+/// Why the ledger could not answer. These are failures, not decisions: no id is used up, and a
+/// retry under the same id finds out what was recorded, if anything was.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LedgerFailure {
+    /// Too many requests wait already.
+    #[error("the ledger has too many requests waiting")]
+    Overloaded,
+    /// The batch could not be made durable, or the file cannot be used.
+    #[error("the ledger is not writable: {0}")]
+    Storage(String),
+    /// The clock is behind what the ledger has already recorded.
+    #[error("{0}")]
+    Clock(String),
+    /// The writer has stopped.
+    #[error("the ledger is closed")]
+    Closed,
+}
+
+/// Why a ledger was not opened. Start-up refuses rather than repairs.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is none.
+    #[error("there is no ledger at {}; `countersign init` creates one, `serve` never does", .0.display())]
+    Missing(PathBuf),
+    /// There is one already.
+    #[error("there is a ledger at {} already; `init` never overwrites one", .0.display())]
+    Exists(PathBuf),
+    /// Another daemon has it.
+    #[error("another countersign holds {}; stop it first", .0.display())]
+    Locked(PathBuf),
+    /// The file is not a ledger.
+    #[error("{} is no countersign ledger: {found}; restore it from a backup", path.display())]
+    NotALedger {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
+    /// The file was written by a later release.
+    #[error("{} has schema {found}, this release knows {known}; run the newer release", path.display())]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The file was in use when it was copied or when its log was deleted.
+    #[error(
+        "{} was in use and its write-ahead log is gone, so the latest payments are missing; \
+         put {}-wal back beside it or restore a backup", .0.display(), .0.display()
+    )]
+    InUseWithoutLog(PathBuf),
+    /// The configuration and the ledger disagree.
+    #[error("{what}: the ledger has {recorded}, the configuration has {configured}; {mend}")]
+    Mismatch {
+        /// What disagrees.
+        what: String,
+        /// What the ledger recorded.
+        recorded: String,
+        /// What the configuration or this release says.
+        configured: String,
+        /// What to do.
+        mend: &'static str,
+    },
+    /// The data base failed.
+    #[error("the ledger at {} cannot be opened: {source}", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The file system failed.
+    #[error("cannot use {}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+type Reply<T> = oneshot::Sender<Result<T, LedgerFailure>>;
+
+enum Command {
+    Reserve(Box<Submission>, Reply<Reservation>),
+    Post(Signed, Reply<Posting>),
+    Resume(PaymentId, Kid, Reply<Resumption>),
+    Void(PaymentId, VoidReason, Reply<Option<PaymentRecord>>),
+    Probe(Reply<()>),
+}
+
+/// A handle on the ledger; cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    queue: mpsc::Sender<Command>,
+    outcomes: Arc<outcomes::Outcomes>,
+    health: Arc<writer::Health>,
+}
+
+/// The writer's thread, to be joined at the end.
+pub struct WriterThread(std::thread::JoinHandle<()>);
+
+impl Ledger {
+    /// Starts the writer on an opened store.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`] if no thread can be started.
+    pub fn start(
+        store: sqlite::Store,
+        policy: Arc<Policy>,
+        clock: Clock,
+    ) -> Result<(Self, WriterThread), OpenError> {
+        let (queue, commands) = mpsc::channel(QUEUE_MAX);
+        let outcomes = Arc::new(outcomes::Outcomes::default());
+        let health = Arc::new(writer::Health::default());
+        let path = store.path().to_owned();
+        let writer = writer::Writer::new(
+            store,
+            policy,
+            clock,
+            commands,
+            Arc::clone(&outcomes),
+            Arc::clone(&health),
+        );
+        let thread = std::thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|source| OpenError::Io { path, source })?;
+        Ok((Self { queue, outcomes, health }, WriterThread(thread)))
+    }
+
+    /// Decides a submission and makes the decision durable.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`]; nothing was answered and a retry is safe.
+    pub async fn reserve(&self, submission: Submission) -> Result<Reservation, LedgerFailure> {
+        self.ask(|reply| Command::Reserve(Box::new(submission), reply)).await
+    }
+
+    /// Records an outcome, if its attempt is still the current one.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`]; the payment stays in doubt and the signature must be dropped.
+    pub async fn post(&self, signed: Signed) -> Result<Posting, LedgerFailure> {
+        self.ask_patiently(|reply| Command::Post(signed, reply)).await
+    }
+
+    /// Starts another attempt at a payment in doubt.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`].
+    pub async fn resume(&self, id: PaymentId, kid: Kid) -> Result<Resumption, LedgerFailure> {
+        self.ask(|reply| Command::Resume(id, kid, reply)).await
+    }
+
+    /// Gives up a payment in doubt; `None` if it is final or unknown.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`].
+    pub async fn void(
+        &self,
+        id: PaymentId,
+        reason: VoidReason,
+    ) -> Result<Option<PaymentRecord>, LedgerFailure> {
+        self.ask(|reply| Command::Void(id, reason, reply)).await
+    }
+
+    /// Commits an empty batch: whether the ledger can be written right now.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`].
+    pub async fn probe(&self) -> Result<(), LedgerFailure> {
+        self.ask(Command::Probe).await
+    }
+
+    /// Resolves when a payment becomes final. Subscribe first, then read the payment: in that
+    /// order no outcome is missed.
+    pub fn outcome_of(&self, id: PaymentId) -> Outcome {
+        self.outcomes.subscribe(id)
+    }
+
+    /// Why the ledger does not accept payments at the moment, if so.
+    pub fn trouble(&self) -> Option<String> {
+        self.health.trouble()
+    }
+
+    /// Batches committed and commands in them since start.
+    pub fn work_done(&self) -> (u64, u64) {
+        self.health.work_done()
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, LedgerFailure> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(command(reply)).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => LedgerFailure::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => LedgerFailure::Closed,
+        })?;
+        answer.await.map_err(|_| LedgerFailure::Closed)?
+    }
+
+    /// Waits for a place in the queue: what was admitted must not fail for want of one.
+    async fn ask_patiently<T>(
+        &self,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, LedgerFailure> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(command(reply)).await.map_err(|_| LedgerFailure::Closed)?;
+        answer.await.map_err(|_| LedgerFailure::Closed)?
+    }
+}
+
+impl WriterThread {
+    /// Waits until the writer has finished; it does once every [`Ledger`] handle is gone.
+    pub fn join(self) {
+        // A panic of the writer was reported when it happened; there is nobody left to answer.
+        drop(self.0.join());
+    }
+}

@@ -1,0 +1,148 @@
+//! Reading without disturbing the writer: read-only connections for everything that is not a
+//! decision.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::domain::counter::{Counter, CounterId};
+use crate::domain::key::{KeyId, PublicKey};
+use crate::domain::ledger::{PaymentRecord, Submission, WorkingSet};
+use crate::domain::payment::PaymentId;
+use crate::domain::policy::Policy;
+use crate::domain::time::Timestamp;
+
+use super::OpenError;
+use super::sqlite::{StoreError, snapshot};
+
+/// Most idle connections that are kept.
+const IDLE_MAX: usize = 8;
+/// Longest that a reader waits for a lock, which in WAL mode only recovery takes.
+const BUSY_MS_MAX: u64 = 1_000;
+
+/// A key version on the record.
+#[derive(Debug, Clone)]
+pub struct KeyVersion {
+    /// Name of the key.
+    pub key: KeyId,
+    /// The public key.
+    pub public: PublicKey,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+}
+
+/// Read-only access to a ledger.
+pub struct Reader {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Reader {
+    /// Opens the first connection, so that a wrong path is found out at once.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        if !path.exists() {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
+        let first = connect(path)
+            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]) })
+    }
+
+    /// One payment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn payment(&self, id: PaymentId) -> Result<Option<PaymentRecord>, StoreError> {
+        self.with(|connection| super::sqlite::payments::by_id(connection, id))
+    }
+
+    /// Identifiers of payments in doubt, oldest first, at most `most`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn in_doubt(&self, most: u32) -> Result<Vec<PaymentId>, StoreError> {
+        self.with(|connection| super::sqlite::payments::in_doubt(connection, most.into()))
+    }
+
+    /// The rows that a submission names, at an instant; for dry runs and explanations.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn working_set(
+        &self,
+        now: Timestamp,
+        policy: &Policy,
+        submission: &Submission,
+    ) -> Result<WorkingSet, StoreError> {
+        self.with(|connection| snapshot::of_submission(connection, now, policy, submission))
+    }
+
+    /// The counter over everything that a key signs, at an instant.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn counter(
+        &self,
+        now: Timestamp,
+        policy: &Policy,
+        key: &KeyId,
+    ) -> Result<Counter, StoreError> {
+        self.with(|connection| {
+            snapshot::counter(connection, now, policy, &CounterId::of_key(key))
+        })
+    }
+
+    /// Every key version on the record, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn key_versions(&self) -> Result<Vec<KeyVersion>, StoreError> {
+        self.with(|connection| {
+            let select = "SELECT key, point, recorded_at FROM key_version ORDER BY recorded_at, kid";
+            let mut statement = connection.prepare_cached(select)?;
+            let mut rows = statement.query([])?;
+            let mut versions = Vec::new();
+            let parsed = |e: crate::domain::text::Malformed| StoreError::Row(e.to_string());
+            while let Some(row) = rows.next()? {
+                versions.push(KeyVersion {
+                    key: KeyId::parse("key", &row.get::<_, String>(0)?).map_err(parsed)?,
+                    public: PublicKey::from_uncompressed(&row.get::<_, Vec<u8>>(1)?)
+                        .map_err(parsed)?,
+                    recorded_at: Timestamp::from_unix_ms(row.get(2)?),
+                });
+            }
+            Ok(versions)
+        })
+    }
+
+    fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => connect(&self.path)?,
+        };
+        let answer = read(&connection);
+        // A connection that failed is not used again.
+        if answer.is_ok() {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < IDLE_MAX {
+                idle.push(connection);
+            }
+        }
+        answer
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_millis(BUSY_MS_MAX))?;
+    Ok(connection)
+}

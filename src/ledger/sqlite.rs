@@ -1,0 +1,330 @@
+//! The embedded ledger: one SQLite file, write-ahead log, every commit synced.
+//!
+//! One writing connection belongs to the writer; everybody else reads through
+//! [`super::reader`]. After any failed write the handle is given up and the file opened again.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, params};
+
+use crate::domain::counter::{Counter, CounterId};
+use crate::domain::key::{KeyId, PublicKey};
+use crate::domain::ledger::{PaymentRecord, Submission, WorkingSet};
+use crate::domain::money::Currency;
+use crate::domain::payment::PaymentId;
+use crate::domain::policy::Policy;
+use crate::domain::time::Timestamp;
+
+use super::OpenError;
+use super::lock::Lock;
+use super::writer::is_open;
+
+mod counters;
+mod guard;
+pub(super) mod payments;
+pub(super) mod snapshot;
+
+pub use guard::create;
+
+/// Schema of this release, kept in `PRAGMA user_version`.
+const SCHEMA: i64 = 1;
+/// `PRAGMA application_id`: "Csgn".
+const APPLICATION_ID: i64 = 0x4373_676e;
+
+/// Why a store could not load or commit. The writer then opens it again.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite failed: disk full, read-only, I/O error, corruption.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// A row is not what this release writes.
+    #[error("the ledger holds a row that cannot be read: {0}")]
+    Row(String),
+    /// A conditional update found other numbers than memory has.
+    #[error("the ledger and memory disagree about {0}; nothing was committed")]
+    Disagreement(String),
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// The rows that a command needs.
+pub(super) enum Names<'a> {
+    Submission(&'a Submission),
+    Payment(PaymentId),
+    Nothing,
+}
+
+/// The ledger's file, opened for writing.
+pub struct Store {
+    path: PathBuf,
+    connection: Option<Connection>,
+    _lock: Lock,
+    newest: Timestamp,
+    /// Counters as they stand after the last commit.
+    live: HashMap<CounterId, Counter>,
+    /// What the rows of those counters say.
+    stored: HashMap<CounterId, counters::Stored>,
+    /// Payments in doubt, so that an outcome needs no read.
+    open: HashMap<PaymentId, PaymentRecord>,
+}
+
+impl Store {
+    /// Opens the ledger of a daemon: takes the lock, checks the file, marks it in use.
+    ///
+    /// # Errors
+    /// [`OpenError`], each case with its own message; nothing is repaired or created.
+    pub fn open(path: &Path, issuer: &str) -> Result<Self, OpenError> {
+        let lock = Lock::take(&path.with_extension("lock"))?;
+        guard::check_file(path)?;
+        guard::check_log(path)?;
+        let connection = connect(path)?;
+        guard::check_contents(path, &connection, issuer)?;
+        guard::mark_in_use(&connection, true)
+            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+        let newest = newest(&connection)
+            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+        Ok(Self {
+            path: path.to_owned(),
+            connection: Some(connection),
+            _lock: lock,
+            newest,
+            live: HashMap::new(),
+            stored: HashMap::new(),
+            open: HashMap::new(),
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The newest instant at which anything was recorded.
+    pub(super) fn newest(&self) -> Timestamp {
+        self.newest
+    }
+
+    /// Records the public key that signs under a name, or confirms that it is the recorded one.
+    ///
+    /// # Errors
+    /// [`OpenError::Mismatch`] if the ledger knows the name with another key: changing the version
+    /// of a key is a rotation and never happens by editing a file.
+    pub fn bind_key(
+        &mut self,
+        now: Timestamp,
+        key: &KeyId,
+        public: &PublicKey,
+    ) -> Result<(), OpenError> {
+        let path = self.path.clone();
+        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        let connection = self.connection().map_err(|_| OpenError::Missing(path.clone()))?;
+        let recorded: Option<String> = connection
+            .query_row("SELECT kid FROM key_version WHERE key = ?1", [key.as_str()], |r| r.get(0))
+            .map(Some)
+            .or_else(none_if_no_rows)
+            .map_err(sqlite)?;
+        match recorded {
+            Some(kid) if kid == public.kid().as_str() => Ok(()),
+            Some(kid) => Err(OpenError::Mismatch {
+                what: format!("the public key of \"{key}\""),
+                recorded: kid,
+                configured: public.kid().to_string(),
+                mend: "put the recorded thumbprint back; a new version of a key needs a rotation",
+            }),
+            None => connection
+                .execute(
+                    "INSERT INTO key_version (kid, key, point, recorded_at) VALUES (?1, ?2, ?3, ?4)",
+                    params![
+                        public.kid().as_str(),
+                        key.as_str(),
+                        public.uncompressed().as_slice(),
+                        now.unix_ms()
+                    ],
+                )
+                .map(|_| ())
+                .map_err(sqlite),
+        }
+    }
+
+    /// Records the exponent of a currency in use, or confirms that it is the recorded one.
+    ///
+    /// # Errors
+    /// [`OpenError::Mismatch`] if this release counts the currency in another minor unit.
+    pub fn bind_currency(&mut self, currency: Currency) -> Result<(), OpenError> {
+        let path = self.path.clone();
+        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        let connection = self.connection().map_err(|_| OpenError::Missing(path.clone()))?;
+        let exponent = i64::from(currency.exponent());
+        let insert = "INSERT INTO currency (code, exponent) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        connection.execute(insert, params![currency.code(), exponent]).map_err(sqlite)?;
+        let select = "SELECT exponent FROM currency WHERE code = ?1";
+        let recorded: i64 =
+            connection.query_row(select, [currency.code()], |row| row.get(0)).map_err(sqlite)?;
+        if recorded == exponent {
+            return Ok(());
+        }
+        Err(OpenError::Mismatch {
+            what: format!("the decimals of {currency}"),
+            recorded: recorded.to_string(),
+            configured: exponent.to_string(),
+            mend: "run the release that wrote this ledger; amounts would be misread",
+        })
+    }
+
+    /// Loads the rows that a batch names.
+    pub(super) fn load(
+        &mut self,
+        now: Timestamp,
+        policy: &Policy,
+        names: &[Names<'_>],
+    ) -> Result<WorkingSet, StoreError> {
+        let mut working = WorkingSet::default();
+        for name in names {
+            let key = match name {
+                Names::Nothing => continue,
+                Names::Submission(submission) => {
+                    payments::load_submission(self.connection()?, submission, &mut working)?;
+                    submission.payment.key().clone()
+                }
+                Names::Payment(id) => {
+                    let cached = self.open.get(id).cloned();
+                    let record = match cached {
+                        Some(record) => Some(record),
+                        None => payments::by_id(self.connection()?, *id)?,
+                    };
+                    let Some(record) = record else { continue };
+                    let key = record.payment.key().clone();
+                    working.load_payment(record);
+                    key
+                }
+            };
+            self.load_counter(now, policy, CounterId::of_key(&key), &mut working)?;
+        }
+        Ok(working)
+    }
+
+    fn load_counter(
+        &mut self,
+        now: Timestamp,
+        policy: &Policy,
+        id: CounterId,
+        working: &mut WorkingSet,
+    ) -> Result<(), StoreError> {
+        if working.counters.contains_key(&id) || !policy.keys.contains_key(&id.key) {
+            return Ok(());
+        }
+        let counter = match self.live.remove(&id) {
+            Some(counter) => counter,
+            None => {
+                let spans = policy.spans_of(&id);
+                let (counter, stored) = counters::load(self.connection()?, now, &id, &spans)?;
+                self.stored.insert(id.clone(), stored);
+                counter
+            }
+        };
+        working.counters.insert(id, counter);
+        Ok(())
+    }
+
+    /// Makes everything that a batch changed durable, all or nothing.
+    pub(super) fn commit(
+        &mut self,
+        now: Timestamp,
+        policy: &Policy,
+        mut working: WorkingSet,
+    ) -> Result<(), StoreError> {
+        let connection = self.connection.as_mut().ok_or(StoreError::Closed)?;
+        let transaction = connection.transaction_with_behavior(
+            rusqlite::TransactionBehavior::Immediate,
+        )?;
+        for (record, novelty) in working.changed() {
+            payments::store(&transaction, record, novelty)?;
+        }
+        for (claim, holder) in working.claimed() {
+            payments::store_claim(&transaction, policy.duplicate_window, claim, holder)?;
+        }
+        for (id, counter) in &mut working.counters {
+            let stored = self.stored.entry(id.clone()).or_default();
+            counters::store(&transaction, policy, id, counter, stored)?;
+        }
+        transaction
+            .prepare_cached("UPDATE clock SET newest_unix_ms = ?1")?
+            .execute([now.unix_ms()])?;
+        transaction.commit()?;
+        self.newest = now;
+        for (record, _) in working.changed() {
+            match is_open(record) {
+                true => self.open.insert(record.id, record.clone()),
+                false => self.open.remove(&record.id),
+            };
+        }
+        self.live.extend(working.counters.drain());
+        Ok(())
+    }
+
+    /// Gives up the connection and all memory and opens the file again.
+    pub(super) fn reopen(&mut self) -> Result<(), OpenError> {
+        self.live.clear();
+        self.stored.clear();
+        self.open.clear();
+        self.connection = None;
+        let sqlite = |source| OpenError::Sqlite { path: self.path.clone(), source };
+        guard::check_file(&self.path)?;
+        let connection = connect(&self.path)?;
+        self.newest = newest(&connection).map_err(sqlite)?;
+        guard::mark_in_use(&connection, true).map_err(sqlite)?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// Closes the file cleanly: the log is merged and the mark taken away.
+    pub(super) fn close(mut self) -> Result<(), StoreError> {
+        let connection = self.connection.take().ok_or(StoreError::Closed)?;
+        guard::mark_in_use(&connection, false)?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        connection.close().map_err(|(_, refused)| refused)?;
+        Ok(())
+    }
+
+    fn connection(&mut self) -> Result<&Connection, StoreError> {
+        self.connection.as_ref().ok_or(StoreError::Closed)
+    }
+}
+
+fn none_if_no_rows<T>(refused: rusqlite::Error) -> rusqlite::Result<Option<T>> {
+    match refused {
+        rusqlite::Error::QueryReturnedNoRows => Ok(None),
+        other => Err(other),
+    }
+}
+
+/// A writing connection with durability switched on and read back.
+fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+        .map_err(sqlite)?;
+    connection.execute_batch("PRAGMA synchronous = FULL").map_err(sqlite)?;
+    let synchronous: i64 =
+        connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(sqlite)?;
+    if mode != "wal" || synchronous != 2 {
+        return Err(OpenError::Mismatch {
+            what: "durability".to_owned(),
+            recorded: format!("journal_mode {mode}, synchronous {synchronous}"),
+            configured: "journal_mode wal, synchronous 2".to_owned(),
+            mend: "use a file system on which SQLite can keep a write-ahead log",
+        });
+    }
+    Ok(connection)
+}
+
+fn newest(connection: &Connection) -> rusqlite::Result<Timestamp> {
+    connection
+        .query_row("SELECT newest_unix_ms FROM clock", [], |row| row.get(0))
+        .map(Timestamp::from_unix_ms)
+}

@@ -1,0 +1,143 @@
+//! What is checked before a ledger is used, and how one is made. Refuses rather than repairs.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, params};
+
+use super::super::OpenError;
+use super::{APPLICATION_ID, SCHEMA, connect};
+use crate::domain::time::Timestamp;
+
+/// First bytes of every SQLite file.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// Creates an empty ledger, durable when this returns. Never overwrites one.
+///
+/// # Errors
+/// [`OpenError::Exists`], [`OpenError::Io`] or [`OpenError::Sqlite`].
+pub fn create(
+    path: &Path,
+    issuer: &str,
+    ledger_id: &str,
+    now: Timestamp,
+) -> Result<(), OpenError> {
+    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    if path.exists() {
+        return Err(OpenError::Exists(path.to_owned()));
+    }
+    // Made under another name and moved, so that a crash leaves no half ledger behind.
+    let draft = path.with_extension("draft");
+    drop(std::fs::remove_file(&draft));
+    File::create_new(&draft).map_err(io)?;
+    let connection =
+        Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
+    connection.execute_batch("PRAGMA synchronous = FULL; BEGIN").map_err(sqlite)?;
+    connection.execute_batch(include_str!("schema.sql")).map_err(sqlite)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?;
+    connection.pragma_update(None, "user_version", SCHEMA).map_err(sqlite)?;
+    for (name, value) in [
+        ("issuer", issuer),
+        ("ledger_id", ledger_id),
+        ("created_at", &now.to_string()),
+        ("in_use", "no"),
+    ] {
+        let insert = "INSERT INTO meta (name, value) VALUES (?1, ?2)";
+        connection.execute(insert, params![name, value]).map_err(sqlite)?;
+    }
+    connection
+        .execute("INSERT INTO clock (only, newest_unix_ms) VALUES (1, ?1)", [now.unix_ms()])
+        .map_err(sqlite)?;
+    connection.execute_batch("COMMIT").map_err(sqlite)?;
+    connection.close().map_err(|(_, source)| sqlite(source))?;
+    std::fs::rename(&draft, path).map_err(io)?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)?;
+    // The first connection switches the file to its write-ahead log for good.
+    connect(path).map(drop)
+}
+
+/// Checks the file before SQLite may touch it.
+pub(super) fn check_file(path: &Path) -> Result<(), OpenError> {
+    let mut start = [0_u8; 16];
+    let read = match File::open(path) {
+        Ok(mut file) => file.read_exact(&mut start),
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
+        Err(source) => return Err(OpenError::Io { path: path.to_owned(), source }),
+    };
+    if read.is_err() || start != *MAGIC {
+        let found = "its first bytes are not those of an SQLite file".to_owned();
+        return Err(OpenError::NotALedger { path: path.to_owned(), found });
+    }
+    Ok(())
+}
+
+/// Checks application, schema, mark and issuer.
+pub(super) fn check_contents(
+    path: &Path,
+    connection: &Connection,
+    issuer: &str,
+) -> Result<(), OpenError> {
+    let number = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    let not_a_ledger =
+        |found: String| OpenError::NotALedger { path: path.to_owned(), found };
+    let application =
+        number("PRAGMA application_id").map_err(|refused| not_a_ledger(refused.to_string()))?;
+    if application != APPLICATION_ID {
+        return Err(not_a_ledger(format!("its application id is {application:#x}")));
+    }
+    let schema = number("PRAGMA user_version").map_err(|e| not_a_ledger(e.to_string()))?;
+    if schema > SCHEMA {
+        let path = path.to_owned();
+        return Err(OpenError::NewerSchema { path, found: schema, known: SCHEMA });
+    }
+    if schema < SCHEMA {
+        return Err(not_a_ledger(format!("its schema is {schema}")));
+    }
+    let recorded = meta(connection, "issuer").map_err(|e| not_a_ledger(e.to_string()))?;
+    if recorded != issuer {
+        return Err(OpenError::Mismatch {
+            what: "the issuer".to_owned(),
+            recorded,
+            configured: issuer.to_owned(),
+            mend: "put the recorded issuer back, or make a new ledger for a new installation",
+        });
+    }
+    Ok(())
+}
+
+/// Refuses a ledger that was in use when its write-ahead log disappeared. Must run before a
+/// connection is opened, because opening one creates an empty log.
+pub(super) fn check_log(path: &Path) -> Result<(), OpenError> {
+    let log = PathBuf::from(format!("{}-wal", path.display()));
+    if log.exists() {
+        return Ok(());
+    }
+    let uri = format!("file:{}?immutable=1", path.display());
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let in_use = Connection::open_with_flags(uri, flags)
+        .and_then(|connection| meta(&connection, "in_use"))
+        .map_err(|refused| OpenError::NotALedger {
+            path: path.to_owned(),
+            found: refused.to_string(),
+        })?;
+    match in_use.as_str() {
+        "no" => Ok(()),
+        _ => Err(OpenError::InUseWithoutLog(path.to_owned())),
+    }
+}
+
+/// Sets the mark and merges it into the main file, where a copy without log would show it.
+pub(super) fn mark_in_use(connection: &Connection, in_use: bool) -> rusqlite::Result<()> {
+    let value = if in_use { "yes" } else { "no" };
+    connection.execute("UPDATE meta SET value = ?1 WHERE name = 'in_use'", [value])?;
+    connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))
+}
+
+fn meta(connection: &Connection, name: &str) -> rusqlite::Result<String> {
+    connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
+}

@@ -1,0 +1,87 @@
+-- The ledger, schema 1. STRICT everywhere; instants are milliseconds since 1970 in UTC; amounts are
+-- minor units; identifiers and sums are 64 bit or wider.
+
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The newest instant that any decision was made at: the clock may not fall behind it.
+CREATE TABLE clock (
+    only           INTEGER PRIMARY KEY CHECK (only = 1),
+    newest_unix_ms INTEGER NOT NULL
+) STRICT;
+
+-- Exponents of the currencies in use. A table in code that disagrees is refused.
+CREATE TABLE currency (
+    code     TEXT PRIMARY KEY,
+    exponent INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Every public key that ever signed, for the JWKS. Public history is never lost.
+CREATE TABLE key_version (
+    kid         TEXT PRIMARY KEY,
+    key         TEXT NOT NULL,
+    point       BLOB NOT NULL CHECK (length(point) = 65),
+    recorded_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE payment (
+    id              BLOB PRIMARY KEY CHECK (length(id) = 16),
+    caller          TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    state           TEXT NOT NULL CHECK (state IN ('denied', 'authorised', 'posted', 'voided')),
+    accepted_at     INTEGER NOT NULL,
+    expires_at      INTEGER NOT NULL,
+    request         BLOB,             -- canonical payment, where there is no order
+    denial          TEXT,             -- rule and numbers, JSON
+    order_bytes     BLOB,             -- the order, byte for byte
+    protected       TEXT,             -- JWS header, byte for byte
+    kid             TEXT,
+    attempt         INTEGER,
+    signature       BLOB CHECK (length(signature) = 64),
+    outcome_at      INTEGER,
+    void_reason     TEXT,
+    UNIQUE (caller, idempotency_key),
+    CHECK ((state = 'denied') = (order_bytes IS NULL)),
+    CHECK ((state = 'posted') = (signature IS NOT NULL))
+) STRICT;
+
+CREATE INDEX payment_in_doubt ON payment (accepted_at) WHERE state = 'authorised';
+
+-- Who holds an end-to-end id: digest of key, creditor account and id.
+CREATE TABLE claim (
+    digest      BLOB PRIMARY KEY CHECK (length(digest) = 32),
+    payment     BLOB NOT NULL,
+    accepted_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE counter (
+    id      INTEGER PRIMARY KEY,
+    key     TEXT NOT NULL,
+    axis    TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    UNIQUE (key, axis, subject)
+) STRICT;
+
+-- The running sum that each limit is compared with, changed only by conditional updates.
+CREATE TABLE running_sum (
+    counter        INTEGER NOT NULL,
+    span           TEXT NOT NULL,
+    from_slot      INTEGER NOT NULL,
+    posted_amount  INTEGER NOT NULL CHECK (posted_amount >= 0),
+    posted_count   INTEGER NOT NULL CHECK (posted_count >= 0),
+    pending_amount INTEGER NOT NULL CHECK (pending_amount >= 0),
+    pending_count  INTEGER NOT NULL CHECK (pending_count >= 0),
+    PRIMARY KEY (counter, span)
+) STRICT, WITHOUT ROWID;
+
+-- Posted spending per slot; slots of 900 s are kept for good, narrower ones while they count.
+CREATE TABLE spend (
+    counter INTEGER NOT NULL,
+    width   INTEGER NOT NULL,
+    slot    INTEGER NOT NULL,
+    amount  INTEGER NOT NULL CHECK (amount >= 0),
+    count   INTEGER NOT NULL CHECK (count >= 0),
+    PRIMARY KEY (counter, width, slot)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,42 @@
+//! A consistent look at the rows that a question names, on a read-only connection.
+
+use rusqlite::Connection;
+
+use crate::domain::counter::{Counter, CounterId};
+use crate::domain::ledger::{Submission, WorkingSet};
+use crate::domain::policy::Policy;
+use crate::domain::time::Timestamp;
+
+use super::{StoreError, counters, payments};
+
+/// The rows that a submission names.
+pub(crate) fn of_submission(
+    connection: &Connection,
+    now: Timestamp,
+    policy: &Policy,
+    submission: &Submission,
+) -> Result<WorkingSet, StoreError> {
+    let transaction = connection.unchecked_transaction()?;
+    let mut working = WorkingSet::default();
+    payments::load_submission(&transaction, submission, &mut working)?;
+    let id = CounterId::of_key(submission.payment.key());
+    if policy.keys.contains_key(&id.key) {
+        let (counter, _) = counters::load(&transaction, now, &id, &policy.spans_of(&id))?;
+        working.counters.insert(id, counter);
+    }
+    working.advance(now).map_err(|e| StoreError::Row(e.to_string()))?;
+    Ok(working)
+}
+
+/// One counter, moved to an instant.
+pub(crate) fn counter(
+    connection: &Connection,
+    now: Timestamp,
+    policy: &Policy,
+    id: &CounterId,
+) -> Result<Counter, StoreError> {
+    let transaction = connection.unchecked_transaction()?;
+    let (mut counter, _) = counters::load(&transaction, now, id, &policy.spans_of(id))?;
+    counter.advance(now).map_err(|e| StoreError::Row(e.to_string()))?;
+    Ok(counter)
+}

@@ -1,0 +1,27 @@
+//! countersign signs *typed payments* with keys that never leave an HSM, within limits that hold.
+//!
+//! The rooms, in the order in which a payment meets them:
+//!
+//! - [`http`]: listeners, client certificates, wire types, problem documents. Parses a request
+//!   into a [`domain::payment::Payment`] that cannot be wrong afterwards.
+//! - [`pipeline`]: the trust story in one function: reserve, authorise, sign, post.
+//! - [`domain`]: every decision, pure: money, parties, policy, limits, the ledger's rules.
+//! - [`ledger`]: the single writer that makes decisions durable, in batches.
+//! - [`hsm`]: threads that own token sessions; the only place that asks for a signature.
+//! - [`log`]: what happened, as counters and gauges (the verifiable log will live here).
+//! - [`config`]: files in, validated types out.
+//! - [`cli`]: one file per subcommand.
+//! - [`clock`], [`telemetry`]: the only sources of time and of log lines.
+//!
+//! Dependencies point inward: `http, cli -> pipeline -> {ledger, hsm} -> domain`.
+//! `tests/architecture.rs` enforces it.
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod hsm;
+pub mod http;
+pub mod ledger;
+pub mod pipeline;
+pub mod telemetry;
