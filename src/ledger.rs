@@ -16,7 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::domain::authorization::Signed;
 use crate::domain::key::Kid;
-use crate::domain::ledger::{PaymentRecord, Posting, Reservation, Resumption, Submission, VoidReason};
+use crate::domain::ledger::{
+    PaymentRecord, Posting, Reservation, Resumption, Submission, VoidReason,
+};
 use crate::domain::payment::PaymentId;
 use crate::domain::policy::Policy;
 
@@ -46,9 +48,9 @@ pub enum LedgerFailure {
     /// The clock is behind what the ledger has already recorded.
     #[error("{0}")]
     Clock(String),
-    /// The writer has stopped.
-    #[error("the ledger is closed")]
-    Closed,
+    /// The writer has stopped, or gave the batch up.
+    #[error("the ledger gave no answer; a retry under the same idempotency key finds out more")]
+    NoAnswer,
 }
 
 /// Why a ledger was not opened. Start-up refuses rather than repairs.
@@ -231,9 +233,9 @@ impl Ledger {
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(command(reply)).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => LedgerFailure::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => LedgerFailure::Closed,
+            mpsc::error::TrySendError::Closed(_) => LedgerFailure::NoAnswer,
         })?;
-        answer.await.map_err(|_| LedgerFailure::Closed)?
+        answer.await.map_err(|_| LedgerFailure::NoAnswer)?
     }
 
     /// Waits for a place in the queue: what was admitted must not fail for want of one.
@@ -242,8 +244,8 @@ impl Ledger {
         command: impl FnOnce(Reply<T>) -> Command,
     ) -> Result<T, LedgerFailure> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(command(reply)).await.map_err(|_| LedgerFailure::Closed)?;
-        answer.await.map_err(|_| LedgerFailure::Closed)?
+        self.queue.send(command(reply)).await.map_err(|_| LedgerFailure::NoAnswer)?;
+        answer.await.map_err(|_| LedgerFailure::NoAnswer)?
     }
 }
 

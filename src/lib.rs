@@ -8,10 +8,12 @@
 //! - [`domain`]: every decision, pure: money, parties, policy, limits, the ledger's rules.
 //! - [`ledger`]: the single writer that makes decisions durable, in batches.
 //! - [`hsm`]: threads that own token sessions; the only place that asks for a signature.
-//! - [`log`]: what happened, as counters and gauges (the verifiable log will live here).
 //! - [`config`]: files in, validated types out.
 //! - [`cli`]: one file per subcommand.
 //! - [`clock`], [`telemetry`]: the only sources of time and of log lines.
+//!
+//! Rooms to come have their places: `approvals` (evidence of people), `log` (the verifiable
+//! record) and `console` (the web pages).
 //!
 //! Dependencies point inward: `http, cli -> pipeline -> {ledger, hsm} -> domain`.
 //! `tests/architecture.rs` enforces it.

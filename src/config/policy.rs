@@ -55,8 +55,7 @@ fn check(file: file::Policy, version: String, problems: &mut Problems) -> Option
     if file.schema != SCHEMA {
         problems.note("schema", format!("found \"{}\"; expected \"{SCHEMA}\"", file.schema));
     }
-    let duplicate_window =
-        problems.keep(duration("duplicate_window", &file.duplicate_window));
+    let duplicate_window = problems.keep(duration("duplicate_window", &file.duplicate_window));
     let callers = check_callers(&file.callers, problems);
     let keys: BTreeMap<KeyId, KeyPolicy> = file
         .keys
@@ -98,8 +97,9 @@ fn check_callers(
                 continue;
             };
             if let Some(owner) = owners.insert(identity.clone(), id.clone()) {
-                let detail =
-                    format!("{identity} belongs to callers.{owner} too; one certificate, one caller");
+                let detail = format!(
+                    "{identity} belongs to callers.{owner} too; one certificate, one caller"
+                );
                 problems.note(&place, detail);
             }
             certificates.insert(identity);
@@ -117,9 +117,10 @@ fn check_key(
     problems: &mut Problems,
 ) -> Option<KeyPolicy> {
     let purpose = problems.keep(Purpose::parse(&format!("{place}.purpose"), &key.purpose));
-    let currency = key.currency.as_deref().and_then(|code| {
-        problems.keep(Currency::parse(&format!("{place}.currency"), code))
-    });
+    let currency = key
+        .currency
+        .as_deref()
+        .and_then(|code| problems.keep(Currency::parse(&format!("{place}.currency"), code)));
     if purpose == Some(Purpose::Settlement) && key.currency.is_none() {
         problems.note(format!("{place}.currency"), "missing; a settlement key has one currency");
     }

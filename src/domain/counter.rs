@@ -286,12 +286,20 @@ impl Counter {
         for ((_, slot), spend) in slots {
             used = used.checked_sub(measure(*spend))?;
             if used.checked_add(room)? <= cap {
-                let leaves_s = slot.start_s().saturating_add(width.seconds());
-                let leaves = Timestamp::from_unix_ms(leaves_s.saturating_mul(1000));
-                return Some(leaves.plus(window));
+                return Some(slot.end(width).plus(window));
             }
         }
         None
+    }
+
+    /// When the oldest posted spending that a span still counts leaves it; `None` if nothing does.
+    pub fn next_release(&self, span: Span) -> Option<Timestamp> {
+        let Span::Rolling(window) = span else { return None };
+        let width = SlotWidth::for_window(window);
+        let from = self.sums.get(&span)?.from;
+        let counted = self.slots.range((width, from)..).filter(|((w, _), _)| *w == width);
+        let oldest = counted.map(|((_, slot), _)| *slot).next()?;
+        Some(oldest.end(width).plus(window))
     }
 
     /// Takes what was posted since the last call, slot by slot, for the back end to add up.
@@ -391,9 +399,12 @@ mod tests {
         c.hold(Spend::one(100)).unwrap();
         c.post(Spend::one(100), at(0)).unwrap();
         let slot_end = 900 - at(0).unix_s().rem_euclid(900);
-        for (elapsed, counted) in
-            [(86_399, true), (86_400, true), (86_400 + slot_end - 1, true), (86_400 + slot_end, false)]
-        {
+        for (elapsed, counted) in [
+            (86_399, true),
+            (86_400, true),
+            (86_400 + slot_end - 1, true),
+            (86_400 + slot_end, false),
+        ] {
             let mut later = c.clone();
             later.advance(at(elapsed)).unwrap();
             assert_eq!(later.posted(DAY).count == 1, counted, "after {elapsed} s");

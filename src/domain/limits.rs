@@ -16,6 +16,14 @@ pub enum Measure {
 }
 
 impl Measure {
+    /// The word used in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Amount => "amount",
+            Self::Count => "count",
+        }
+    }
+
     /// The measured part of a spend.
     pub fn of(self, spend: Spend) -> u64 {
         match self {
@@ -32,6 +40,17 @@ pub enum Window {
     PerPayment,
     /// The running sum of a span.
     Sum(Span),
+}
+
+impl std::fmt::Display for Window {
+    /// As the policy writes it: `payment`, `24h`, `lifetime`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PerPayment => f.write_str("payment"),
+            Self::Sum(Span::Lifetime) => f.write_str("lifetime"),
+            Self::Sum(Span::Rolling(window)) => write!(f, "{window}"),
+        }
+    }
 }
 
 /// One limit of a key. All limits of a key must pass.
@@ -68,6 +87,19 @@ pub struct Breach {
     pub frees_at_unix_ms: Option<i64>,
 }
 
+/// How a limit stands at an instant. Amounts are minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Posted within the window.
+    pub posted: u64,
+    /// Held by payments that are open or in doubt.
+    pub pending: u64,
+    /// What is left under the cap.
+    pub free: u64,
+    /// When time alone makes the next room; `None` if it never does.
+    pub next_release: Option<Timestamp>,
+}
+
 impl Breach {
     /// What is left under the cap.
     pub fn free(&self) -> u64 {
@@ -88,6 +120,17 @@ impl Limit {
             // The other axes name whom they add up; they come with their limits.
             (Window::Sum(_), _) => Some(of_key.clone()),
         }
+    }
+
+    /// How the limit stands, given the counter already advanced to now.
+    pub fn standing(&self, counter: &Counter) -> Standing {
+        let Window::Sum(span) = self.window else {
+            return Standing { posted: 0, pending: 0, free: self.cap, next_release: None };
+        };
+        let posted = self.measure.of(counter.posted(span));
+        let pending = self.measure.of(counter.pending());
+        let free = self.cap.saturating_sub(posted).saturating_sub(pending);
+        Standing { posted, pending, free, next_release: counter.next_release(span) }
     }
 
     /// Whether one more payment fits, given the counter already advanced to now.

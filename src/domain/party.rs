@@ -85,10 +85,12 @@ impl Scheme {
 
 /// ABA routing transit number: weights 3, 7, 1, sum divisible by ten.
 fn routing_number_holds(routing: &str) -> bool {
-    let sum = routing.chars().zip([3_u32, 7, 1].into_iter().cycle()).try_fold(
-        0_u32,
-        |sum, (digit, weight)| sum.checked_add(digit.to_digit(10)?.checked_mul(weight)?),
-    );
+    let sum = routing
+        .chars()
+        .zip([3_u32, 7, 1].into_iter().cycle())
+        .try_fold(0_u32, |sum, (digit, weight)| {
+            sum.checked_add(digit.to_digit(10)?.checked_mul(weight)?)
+        });
     sum.is_some_and(|sum| sum > 0 && sum.checked_rem(10) == Some(0))
 }
 

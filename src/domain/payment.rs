@@ -75,8 +75,7 @@ impl Payment {
         let remittance_information = optional(&fields.remittance_information, |text| {
             readable("remittance_information", text, REMITTANCE_CHARS_MAX)
         })?;
-        let expires_at =
-            optional(&fields.expires_at, |text| Timestamp::parse("expires_at", text))?;
+        let expires_at = optional(&fields.expires_at, |text| Timestamp::parse("expires_at", text))?;
         Ok(Self {
             key,
             amount,
@@ -119,6 +118,11 @@ impl Payment {
         &self.end_to_end_id
     }
 
+    /// Free text for the creditor.
+    pub fn remittance_information(&self) -> Option<&str> {
+        self.remittance_information.as_deref()
+    }
+
     /// When the payment lapses, if the caller said so.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
@@ -134,10 +138,7 @@ impl Payment {
             ("creditor.account", self.creditor.account() == other.creditor.account()),
             ("debtor.id", self.debtor == other.debtor),
             ("end_to_end_id", self.end_to_end_id == other.end_to_end_id),
-            (
-                "remittance_information",
-                self.remittance_information == other.remittance_information,
-            ),
+            ("remittance_information", self.remittance_information == other.remittance_information),
             ("expires_at", self.expires_at == other.expires_at),
         ];
         fields.into_iter().find(|(_, same)| !same).map(|(name, _)| name)
@@ -255,13 +256,15 @@ impl PaymentId {
     /// # Errors
     /// [`Malformed`] with rule `payment_id`.
     pub fn parse(field: &str, text: &str) -> Result<Self, Malformed> {
-        u128::from_str_radix(text, 16).ok().map(Self).filter(|id| id.to_string() == text).ok_or_else(
-            || {
+        u128::from_str_radix(text, 16)
+            .ok()
+            .map(Self)
+            .filter(|id| id.to_string() == text)
+            .ok_or_else(|| {
                 let detail =
                     format!("found {}; expected 32 lower-case hexadecimal digits", excerpt(text));
                 Malformed::new(field, "payment_id", detail)
-            },
-        )
+            })
     }
 }
 

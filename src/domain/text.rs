@@ -85,11 +85,8 @@ pub fn identifier(
     match value.chars().find(|c| !allowed(*c)) {
         None => Ok(value.to_owned()),
         Some(found) => {
-            let detail = format!(
-                "found {} in {}; expected {expected}",
-                code_point(found),
-                excerpt(value)
-            );
+            let detail =
+                format!("found {} in {}; expected {expected}", code_point(found), excerpt(value));
             Err(Malformed::new(field, "characters", detail))
         }
     }
@@ -178,7 +175,8 @@ mod tests {
 
     #[test]
     fn readable_text_of_any_script_passes() {
-        for value in ["Bakery Sol", "Café", "Пекарня", "パン屋", "مخبز", "🥐 x 2", "O'Neil & Söhne"] {
+        for value in ["Bakery Sol", "Café", "Пекарня", "パン屋", "مخبز", "🥐 x 2", "O'Neil & Söhne"]
+        {
             assert_eq!(readable("name", value, 140).unwrap(), value);
         }
     }

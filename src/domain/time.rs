@@ -201,6 +201,11 @@ impl Slot {
     pub fn start_s(self) -> i64 {
         self.0
     }
+
+    /// The first instant after the slot.
+    pub fn end(self, width: SlotWidth) -> Timestamp {
+        Timestamp::from_unix_ms(self.0.saturating_add(width.seconds()).saturating_mul(1000))
+    }
 }
 
 #[cfg(test)]

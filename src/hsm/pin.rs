@@ -30,12 +30,7 @@ impl Pin {
     /// Takes the bytes of a PIN, without a trailing newline.
     fn from_line(line: &[u8], origin: &str) -> Result<Self, PinError> {
         let pin = line.strip_suffix(b"\n").unwrap_or(line);
-        let refuse = |detail| {
-            Err(PinError::Content {
-                origin: origin.to_owned(),
-                detail,
-            })
-        };
+        let refuse = |detail| Err(PinError::Content { origin: origin.to_owned(), detail });
         if pin.is_empty() {
             return refuse("it is empty");
         }
@@ -171,10 +166,7 @@ enum Owner {
 }
 
 fn read_file(path: &Path, owner: Owner) -> Result<Pin, PinError> {
-    let unreadable = |source| PinError::Unreadable {
-        origin: path.display().to_string(),
-        source,
-    };
+    let unreadable = |source| PinError::Unreadable { origin: path.display().to_string(), source };
     // What is checked is what was opened: no link is followed, no pipe is waited for, and the
     // name is not looked at again.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -201,20 +193,12 @@ fn read_file(path: &Path, owner: Owner) -> Result<Pin, PinError> {
             Err(refused) => return Err(unreadable(refused)),
         }
     }
-    Pin::from_line(
-        buffer.get(..filled).unwrap_or_default(),
-        &path.display().to_string(),
-    )
+    Pin::from_line(buffer.get(..filled).unwrap_or_default(), &path.display().to_string())
 }
 
 fn check_file(path: &Path, found: &std::fs::Metadata, owner: Owner) -> Result<(), PinError> {
-    let refuse = |found: String, expected| {
-        Err(PinError::File {
-            path: path.to_owned(),
-            found,
-            expected,
-        })
-    };
+    let refuse =
+        |found: String, expected| Err(PinError::File { path: path.to_owned(), found, expected });
     if !found.is_file() {
         return refuse("not a regular file".to_owned(), "a regular file");
     }
@@ -235,27 +219,17 @@ fn check_file(path: &Path, found: &std::fs::Metadata, owner: Owner) -> Result<()
 }
 
 fn credential(directory: Option<OsString>, name: &str) -> Result<PathBuf, PinError> {
-    let refuse = |detail| PinError::NoCredential {
-        name: name.to_owned(),
-        detail,
-    };
+    let refuse = |detail| PinError::NoCredential { name: name.to_owned(), detail };
     if name.is_empty() || name.contains('/') || name == "." || name == ".." {
         return Err(refuse("expected a plain name"));
     }
     let detail = "CREDENTIALS_DIRECTORY is not set; start the daemon with LoadCredential=";
-    directory
-        .map(|directory| Path::new(&directory).join(name))
-        .ok_or_else(|| refuse(detail))
+    directory.map(|directory| Path::new(&directory).join(name)).ok_or_else(|| refuse(detail))
 }
 
 fn prompt(token: &str) -> Result<Pin, PinError> {
     let origin = "the terminal";
-    let typed =
-        rpassword::prompt_password(format!("PIN of token {token}: ")).map_err(|source| {
-            PinError::Unreadable {
-                origin: origin.to_owned(),
-                source,
-            }
-        })?;
+    let typed = rpassword::prompt_password(format!("PIN of token {token}: "))
+        .map_err(|source| PinError::Unreadable { origin: origin.to_owned(), source })?;
     Pin::from_line(Zeroizing::new(typed).as_bytes(), origin)
 }

@@ -108,10 +108,7 @@ impl Modules {
         if !canonical.is_file() {
             return Err(TokenError::ModuleMissing(path.to_owned()));
         }
-        let mut libraries = self
-            .libraries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut libraries = self.libraries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(library) = libraries.get(&canonical) {
             return Ok(library.clone());
         }

@@ -109,10 +109,7 @@ impl Hsm {
     pub fn start(plans: Vec<TokenPlan>, monotonic: fn() -> Instant) -> Result<Self, TokenError> {
         let (closer, closing) = bounded(0);
         let (alive, ended) = bounded(0);
-        let lifeline = Lifeline {
-            closing,
-            ended: alive,
-        };
+        let lifeline = Lifeline { closing, ended: alive };
         let mut lines = Vec::with_capacity(plans.len());
         let mut line_of_key = BTreeMap::new();
         for plan in plans {
@@ -120,12 +117,7 @@ impl Hsm {
             lines.push(Line::start(plan, &lifeline, monotonic)?);
         }
         let closing = Mutex::new(Some(closer));
-        Ok(Self(Arc::new(Inner {
-            lines,
-            line_of_key,
-            closing,
-            ended,
-        })))
+        Ok(Self(Arc::new(Inner { lines, line_of_key, closing, ended })))
     }
 
     /// Takes a place in the queue of the key's token, before the ledger reserves anything.
@@ -133,9 +125,7 @@ impl Hsm {
     /// # Errors
     /// [`Unavailable`].
     pub fn permit(&self, key: &KeyId) -> Result<Permit, Unavailable> {
-        let line = self
-            .line(key)
-            .ok_or_else(|| Unavailable::UnknownKey(key.clone()))?;
+        let line = self.line(key).ok_or_else(|| Unavailable::UnknownKey(key.clone()))?;
         if !line.state.usable() {
             let (token, reason) = (line.state.name().to_owned(), line.state.reason());
             return Err(Unavailable::Down { token, reason });
@@ -164,11 +154,7 @@ impl Hsm {
             None => refuse(reply, "the daemon is stopping"),
             // It cannot be full: it has as many places as there are permits.
             Some(jobs) => {
-                if let Err(refused) = jobs.try_send(Job {
-                    authorization,
-                    permit,
-                    reply,
-                }) {
+                if let Err(refused) = jobs.try_send(Job { authorization, permit, reply }) {
                     refuse(refused.into_inner().reply, "its threads have ended");
                 }
             }
@@ -178,11 +164,7 @@ impl Hsm {
 
     /// The state of every token, in the order of the plans.
     pub fn status(&self) -> Vec<TokenStatus> {
-        self.0
-            .lines
-            .iter()
-            .map(|line| line.state.status())
-            .collect()
+        self.0.lines.iter().map(|line| line.state.status()).collect()
     }
 
     /// Takes no more jobs, lets the workers finish those that wait, and waits at most `wait` for
@@ -191,11 +173,7 @@ impl Hsm {
         for line in &self.0.lines {
             *line.jobs.write().unwrap_or_else(PoisonError::into_inner) = None;
         }
-        *self
-            .0
-            .closing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.closing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.0.ended.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
     }
 
@@ -219,13 +197,7 @@ impl Line {
         let state = Arc::new(TokenState::new(&plan, monotonic)?);
         let worker = |seat| {
             let closing = lifeline.closing.clone();
-            Worker::new(
-                state.clone(),
-                plan.module.clone(),
-                seat,
-                jobs.clone(),
-                closing,
-            )
+            Worker::new(state.clone(), plan.module.clone(), seat, jobs.clone(), closing)
         };
         let (tell, opened) = bounded(1);
         spawn(worker(0), lifeline, Some(tell))?;
@@ -233,19 +205,13 @@ impl Line {
             Ok(first) => first?,
             Err(_) => {
                 let function = "C_OpenSession";
-                return Err(TokenError::Timeout {
-                    function,
-                    seconds: START_SECONDS_MAX,
-                });
+                return Err(TokenError::Timeout { function, seconds: START_SECONDS_MAX });
             }
         }
         for seat in 1..plan.sessions {
             spawn(worker(seat), lifeline, None)?;
         }
-        Ok(Self {
-            state,
-            jobs: RwLock::new(Some(sender)),
-        })
+        Ok(Self { state, jobs: RwLock::new(Some(sender)) })
     }
 }
 
@@ -274,7 +240,5 @@ fn spawn(
         drop(ended);
     };
     let spawned = std::thread::Builder::new().name(name).spawn(body);
-    spawned
-        .map(drop)
-        .map_err(|source| TokenError::Thread { token, source })
+    spawned.map(drop).map_err(|source| TokenError::Thread { token, source })
 }

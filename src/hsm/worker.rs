@@ -48,15 +48,7 @@ impl Worker {
         jobs: Receiver<Job>,
         closing: Receiver<()>,
     ) -> Self {
-        Self {
-            token,
-            module,
-            seat,
-            jobs,
-            closing,
-            session: None,
-            pause: Duration::ZERO,
-        }
+        Self { token, module, seat, jobs, closing, session: None, pause: Duration::ZERO }
     }
 
     pub(super) fn thread_name(&self) -> String {
@@ -84,11 +76,7 @@ impl Worker {
     }
 
     fn serve(&mut self, job: Job) {
-        let Job {
-            authorization,
-            permit,
-            reply,
-        } = job;
+        let Job { authorization, permit, reply } = job;
         drop(permit);
         if reply.is_closed() {
             // Given up by its deadline: the token is not asked for what nobody would record.
@@ -109,9 +97,7 @@ impl Worker {
         let token = self.token.clone();
         let key = authorization.key();
         let Some(pinned) = token.keys.get(key) else {
-            return Err(SignFailure::NotAsked {
-                reason: "the token does not have the key",
-            });
+            return Err(SignFailure::NotAsked { reason: "the token does not have the key" });
         };
         if authorization.kid() != pinned.public.kid() {
             return Err(SignFailure::KeyMismatch {
@@ -152,19 +138,14 @@ impl Worker {
     ) -> Result<Signature, TokenError> {
         let token = self.token.clone();
         let answer = match &mut self.session {
-            None => Err(TokenError::SessionLost {
-                state: "closed".to_owned(),
-            }),
+            None => Err(TokenError::SessionLost { state: "closed".to_owned() }),
             Some(session) => {
                 let _call = token.begin_call(self.seat);
                 session.sign_digest(key, digest)
             }
         };
         let verified = answer.and_then(|bytes| {
-            let bad = |found| TokenError::BadSignature {
-                key: key.clone(),
-                found,
-            };
+            let bad = |found| TokenError::BadSignature { key: key.clone(), found };
             pinned.verified(message, &bytes).map_err(bad)
         });
         match &verified {
@@ -212,10 +193,7 @@ impl Worker {
     }
 
     fn down(&self, reason: String) -> SignFailure {
-        SignFailure::TokenDown {
-            token: self.token.name().to_owned(),
-            reason,
-        }
+        SignFailure::TokenDown { token: self.token.name().to_owned(), reason }
     }
 }
 

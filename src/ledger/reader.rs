@@ -7,14 +7,14 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::counter::{Counter, CounterId};
-use crate::domain::key::{KeyId, PublicKey};
-use crate::domain::ledger::{PaymentRecord, Submission, WorkingSet};
-use crate::domain::payment::PaymentId;
+use crate::domain::key::{KeyId, Kid, PublicKey};
+use crate::domain::ledger::{PaymentRecord, WorkingSet};
+use crate::domain::payment::{Payment, PaymentId};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
 use super::OpenError;
-use super::sqlite::{StoreError, snapshot};
+use super::sqlite::{StoreError, payments, snapshot};
 
 /// Most idle connections that are kept.
 const IDLE_MAX: usize = 8;
@@ -47,8 +47,8 @@ impl Reader {
         if !path.exists() {
             return Err(OpenError::Missing(path.to_owned()));
         }
-        let first = connect(path)
-            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+        let first =
+            connect(path).map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]) })
     }
 
@@ -57,18 +57,40 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub fn payment(&self, id: PaymentId) -> Result<Option<PaymentRecord>, StoreError> {
-        self.with(|connection| super::sqlite::payments::by_id(connection, id))
+        self.with(|connection| payments::by_id(connection, id))
     }
 
-    /// Identifiers of payments in doubt, oldest first, at most `most`.
+    /// Payments in doubt that a key version may still sign, oldest first, at most `most`.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn in_doubt(&self, most: u32) -> Result<Vec<PaymentId>, StoreError> {
-        self.with(|connection| super::sqlite::payments::in_doubt(connection, most.into()))
+    pub fn in_doubt(
+        &self,
+        now: Timestamp,
+        kid: &Kid,
+        most: u32,
+    ) -> Result<Vec<PaymentId>, StoreError> {
+        self.with(|connection| payments::in_doubt(connection, now, kid, most))
     }
 
-    /// The rows that a submission names, at an instant; for dry runs and explanations.
+    /// The newest instant at which anything was recorded.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn newest(&self) -> Result<Timestamp, StoreError> {
+        self.with(|connection| Ok(super::sqlite::newest(connection)?))
+    }
+
+    /// How many payments are in doubt.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn count_in_doubt(&self) -> Result<u32, StoreError> {
+        self.with(payments::count_in_doubt)
+    }
+
+    /// The rows that the judgement of a new payment names, at an instant; for dry runs and
+    /// explanations.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -76,9 +98,9 @@ impl Reader {
         &self,
         now: Timestamp,
         policy: &Policy,
-        submission: &Submission,
+        payment: &Payment,
     ) -> Result<WorkingSet, StoreError> {
-        self.with(|connection| snapshot::of_submission(connection, now, policy, submission))
+        self.with(|connection| snapshot::of_payment(connection, now, policy, payment))
     }
 
     /// The counter over everything that a key signs, at an instant.
@@ -91,9 +113,7 @@ impl Reader {
         policy: &Policy,
         key: &KeyId,
     ) -> Result<Counter, StoreError> {
-        self.with(|connection| {
-            snapshot::counter(connection, now, policy, &CounterId::of_key(key))
-        })
+        self.with(|connection| snapshot::counter(connection, now, policy, &CounterId::of_key(key)))
     }
 
     /// Every key version on the record, oldest first.
@@ -102,7 +122,8 @@ impl Reader {
     /// [`StoreError`].
     pub fn key_versions(&self) -> Result<Vec<KeyVersion>, StoreError> {
         self.with(|connection| {
-            let select = "SELECT key, point, recorded_at FROM key_version ORDER BY recorded_at, kid";
+            let select =
+                "SELECT key, point, recorded_at FROM key_version ORDER BY recorded_at, kid";
             let mut statement = connection.prepare_cached(select)?;
             let mut rows = statement.query([])?;
             let mut versions = Vec::new();

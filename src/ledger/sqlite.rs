@@ -186,7 +186,12 @@ impl Store {
                 Names::Nothing => continue,
                 Names::Submission(submission) => {
                     payments::load_submission(self.connection()?, submission, &mut working)?;
-                    submission.payment.key().clone()
+                    let key = submission.payment.key();
+                    if !policy.keys.contains_key(key) {
+                        // It will be denied, and a name that anybody made up is not counted.
+                        continue;
+                    }
+                    key.clone()
                 }
                 Names::Payment(id) => {
                     let cached = self.open.get(id).cloned();
@@ -212,7 +217,7 @@ impl Store {
         id: CounterId,
         working: &mut WorkingSet,
     ) -> Result<(), StoreError> {
-        if working.counters.contains_key(&id) || !policy.keys.contains_key(&id.key) {
+        if working.counters.contains_key(&id) {
             return Ok(());
         }
         let counter = match self.live.remove(&id) {
@@ -236,9 +241,8 @@ impl Store {
         mut working: WorkingSet,
     ) -> Result<(), StoreError> {
         let connection = self.connection.as_mut().ok_or(StoreError::Closed)?;
-        let transaction = connection.transaction_with_behavior(
-            rusqlite::TransactionBehavior::Immediate,
-        )?;
+        let transaction =
+            connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         for (record, novelty) in working.changed() {
             payments::store(&transaction, record, novelty)?;
         }
@@ -306,9 +310,8 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(64);
-    let mode: String = connection
-        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .map_err(sqlite)?;
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(sqlite)?;
     connection.execute_batch("PRAGMA synchronous = FULL").map_err(sqlite)?;
     let synchronous: i64 =
         connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(sqlite)?;
@@ -323,7 +326,7 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-fn newest(connection: &Connection) -> rusqlite::Result<Timestamp> {
+pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Timestamp> {
     connection
         .query_row("SELECT newest_unix_ms FROM clock", [], |row| row.get(0))
         .map(Timestamp::from_unix_ms)

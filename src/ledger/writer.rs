@@ -200,12 +200,8 @@ fn decide(
             Decided::Reserve(reply, reserve(now, policy, working, *submission)?)
         }
         Command::Post(signed, reply) => Decided::Post(reply, post(now, working, &signed)?),
-        Command::Resume(id, kid, reply) => {
-            Decided::Resume(reply, resume(now, working, id, &kid))
-        }
-        Command::Void(id, reason, reply) => {
-            Decided::Void(reply, void(now, working, id, reason)?)
-        }
+        Command::Resume(id, kid, reply) => Decided::Resume(reply, resume(now, working, id, &kid)),
+        Command::Void(id, reason, reply) => Decided::Void(reply, void(now, working, id, reason)?),
         Command::Probe(reply) => Decided::Probe(reply),
     })
 }

@@ -67,7 +67,11 @@ fn every_wrong_policy_is_refused_with_its_place_and_mend() {
         ("\"settlement\"", "\"payments\"", "keys.settlement-eur.purpose: found \"payments\""),
         ("currency = \"EUR\"\n", "", "keys.settlement-eur.currency: missing"),
         ("\"EUR\"", "\"EURO\"", "keys.settlement-eur.currency: found \"EURO\""),
-        ("[\"shop\", \"batch\"]", "[\"shop\", \"nobody\"]", "keys.settlement-eur.callers: found \"nobody\""),
+        (
+            "[\"shop\", \"batch\"]",
+            "[\"shop\", \"nobody\"]",
+            "keys.settlement-eur.callers: found \"nobody\"",
+        ),
         ("[\"shop\", \"batch\"]", "[\"shop\", \"shop\"]", "names \"shop\" twice"),
         ("name = \"day\"", "name = \"single\"", "limits[1]: the name \"single\" is taken"),
         ("\"24h\"", "\"day\"", "limits[1].window: found \"day\""),
@@ -86,7 +90,11 @@ fn every_wrong_policy_is_refused_with_its_place_and_mend() {
         ("\"payment\", amount = \"50.00\"", "\"payment\", count = 1", "a payment is always one"),
         ("window = \"24h\"", "per = \"debtor\", window = \"24h\"", "limits[1].per"),
         ("limits = [\n", "limits = []\nlimits2 = [\n", "unknown field `limits2`"),
-        ("purpose = \"audit\"", "purpose = \"audit\"\ncurrency = \"EUR\"", "keys.checkpoints.limits: missing"),
+        (
+            "purpose = \"audit\"",
+            "purpose = \"audit\"\ncurrency = \"EUR\"",
+            "keys.checkpoints.limits: missing",
+        ),
     ];
     for (old, new, message) in table {
         let refused = load(&with(old, new)).unwrap_err();
@@ -98,7 +106,10 @@ fn every_wrong_policy_is_refused_with_its_place_and_mend() {
 fn all_problems_are_told_at_once() {
     let text = with("\"24h\"", "\"day\"").replacen("count = 600", "count = 0", 1);
     let refused = load(&text).unwrap_err();
-    assert!(refused.contains("limits[1].window") && refused.contains("limits[2].count"), "{refused}");
+    assert!(
+        refused.contains("limits[1].window") && refused.contains("limits[2].count"),
+        "{refused}"
+    );
 }
 
 proptest::proptest! {

@@ -2,14 +2,18 @@
 //! the first check that fails names the denial.
 
 use crate::domain::caller::CallerId;
-use crate::domain::counter::{Counter, CounterId, Miscount, Spend};
+use crate::domain::counter::{Axis, Counter, CounterId, Miscount, Span, Spend};
 use crate::domain::denial::Denial;
 use crate::domain::key::Purpose;
+use crate::domain::limits::{Limit, Measure, Window};
 use crate::domain::payment::Payment;
 use crate::domain::policy::{KeyPolicy, Policy};
 use crate::domain::time::Timestamp;
 
 use super::working_set::{Claim, WorkingSet};
+
+/// Most minor units that one key signs in the life of a ledger: 2^62.
+const COUNTED_MAX: u64 = 4_611_686_018_427_387_904;
 
 /// What is judged, and against what.
 #[derive(Clone, Copy)]
@@ -139,7 +143,21 @@ fn limits_hold(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
             return Ok(Err(Denial::LimitExceeded(breach)));
         }
     }
-    Ok(Ok(()))
+    countable(case, asked)
+}
+
+/// Sums must fit the ledger's columns, also where the policy says `unlimited`: one payment that
+/// did not fit would fail the whole batch again and again.
+fn countable(case: &Case<'_>, asked: Spend) -> Verdict {
+    let counter = case.working.counters.get(&CounterId::of_key(case.payment.key()));
+    let ledger = Limit {
+        name: "ledger".to_owned(),
+        axis: Axis::Key,
+        window: Window::Sum(Span::Lifetime),
+        measure: Measure::Amount,
+        cap: COUNTED_MAX,
+    };
+    Ok(ledger.admit(counter.ok_or(Miscount)?, asked)?.map_err(Denial::LimitExceeded))
 }
 
 /// The claim that a payment makes on its end-to-end id; `None` if it makes none.

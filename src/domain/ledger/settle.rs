@@ -22,7 +22,11 @@ pub enum Posting {
 ///
 /// # Errors
 /// [`Miscount`] if the hold is not there.
-pub fn post(now: Timestamp, working: &mut WorkingSet, signed: &Signed) -> Result<Posting, Miscount> {
+pub fn post(
+    now: Timestamp,
+    working: &mut WorkingSet,
+    signed: &Signed,
+) -> Result<Posting, Miscount> {
     let Some(mut record) = working.payment(signed.payment()).cloned() else {
         return Ok(Posting::Dropped);
     };

@@ -353,7 +353,8 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
@@ -385,9 +386,8 @@ fn run_history(mut dice: Dice, steps: u32) {
                 let text = format!("{}.{:02}", amount / 100, amount % 100);
                 let asked = payment(|p| p.amount = text);
                 let first = SlotWidth::Quarter.slot_at(now.minus(Duration::from_seconds(86_400)));
-                let in_window = |(when, _): &&(Timestamp, u64)| {
-                    SlotWidth::Quarter.slot_at(*when) >= first
-                };
+                let in_window =
+                    |(when, _): &&(Timestamp, u64)| SlotWidth::Quarter.slot_at(*when) >= first;
                 let held: u64 = open.iter().map(|a| amounts[&a.payment().to_string()]).sum();
                 let sum: u64 = posted.iter().filter(in_window).map(|(_, amount)| amount).sum();
                 let count = posted.iter().filter(in_window).count() + open.len();
@@ -404,7 +404,9 @@ fn run_history(mut dice: Dice, steps: u32) {
                 }
             }
             6..=8 if !open.is_empty() => {
-                let authorization = open.swap_remove(usize::try_from(dice.roll(u64::try_from(open.len()).unwrap())).unwrap());
+                let authorization = open.swap_remove(
+                    usize::try_from(dice.roll(u64::try_from(open.len()).unwrap())).unwrap(),
+                );
                 posted.push((now, amounts[&authorization.payment().to_string()]));
                 desk.working.advance(now).unwrap();
                 let posting = post(now, &mut desk.working, &signed(authorization)).unwrap();

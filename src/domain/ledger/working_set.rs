@@ -94,11 +94,7 @@ impl WorkingSet {
     }
 
     /// A payment by the caller's name for it.
-    pub fn payment_of(
-        &self,
-        caller: &CallerId,
-        key: &IdempotencyKey,
-    ) -> Option<&PaymentRecord> {
+    pub fn payment_of(&self, caller: &CallerId, key: &IdempotencyKey) -> Option<&PaymentRecord> {
         self.payments.get(self.by_request.get(&(caller.clone(), key.clone()))?)
     }
 

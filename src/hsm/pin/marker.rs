@@ -23,10 +23,7 @@ pub struct Marker {
 impl Marker {
     /// The marker of `token` in `state_dir`; nothing is read or written yet.
     pub fn new(state_dir: &Path, token: &str) -> Self {
-        Self {
-            token: token.to_owned(),
-            directory: state_dir.to_owned(),
-        }
+        Self { token: token.to_owned(), directory: state_dir.to_owned() }
     }
 
     /// The file.
@@ -44,10 +41,7 @@ impl Marker {
         match std::fs::symlink_metadata(self.path()) {
             Ok(found) => Err(PinError::RefusedBefore {
                 token: self.token.clone(),
-                since: found
-                    .modified()
-                    .map(told)
-                    .unwrap_or_else(|_| "an unknown time".to_owned()),
+                since: found.modified().map(told).unwrap_or_else(|_| "an unknown time".to_owned()),
                 marker: self.path(),
             }),
             Err(absent) if absent.kind() == std::io::ErrorKind::NotFound => {
@@ -64,18 +58,13 @@ impl Marker {
     /// # Errors
     /// [`PinError::MarkerDirectory`].
     pub fn write(&self) -> Result<(), PinError> {
-        self.write_synced()
-            .map_err(|refused| self.unusable(refused))
+        self.write_synced().map_err(|refused| self.unusable(refused))
     }
 
     fn write_synced(&self) -> std::io::Result<()> {
         let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(self.path())?;
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).open(self.path())?;
         let text = format!(
             "Token {} refused its PIN. Correct the PIN source, then delete this file.\n",
             self.token
@@ -86,10 +75,7 @@ impl Marker {
     }
 
     fn unusable(&self, source: std::io::Error) -> PinError {
-        PinError::MarkerDirectory {
-            directory: self.directory.clone(),
-            source,
-        }
+        PinError::MarkerDirectory { directory: self.directory.clone(), source }
     }
 }
 

@@ -34,40 +34,21 @@ fn a_pin_file_that_is_open_to_others_or_no_pin_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let too_long = vec![b'9'; PIN_BYTES_MAX + 1];
     for (content, mode, told) in [
-        (
-            b"123456\n".as_slice(),
-            0o640,
-            "of mode 0640; expected mode 0600 or 0400",
-        ),
+        (b"123456\n".as_slice(), 0o640, "of mode 0640; expected mode 0600 or 0400"),
         (b"123456\n", 0o604, "of mode 0604"),
         (b"123456\n", 0o620, "of mode 0620"),
         (b"", 0o600, "it is empty"),
         (b"\n", 0o600, "it is empty"),
-        (
-            b"123456\r\n",
-            0o600,
-            "a line break or another control character",
-        ),
-        (
-            b"123456\n\n",
-            0o600,
-            "a line break or another control character",
-        ),
-        (
-            b"123\n456\n",
-            0o600,
-            "a line break or another control character",
-        ),
+        (b"123456\r\n", 0o600, "a line break or another control character"),
+        (b"123456\n\n", 0o600, "a line break or another control character"),
+        (b"123\n456\n", 0o600, "a line break or another control character"),
         (&too_long, 0o600, "longer than 255 bytes"),
     ] {
         let path = file(directory.path(), "pin", content, mode);
         let refused = PinSource::File(path).read("gold").unwrap_err();
         let (message, debug) = (refused.to_string(), format!("{refused:?}"));
         assert!(message.contains(told), "{message}");
-        assert!(
-            !message.contains("123") && !debug.contains("123"),
-            "{message} {debug}"
-        );
+        assert!(!message.contains("123") && !debug.contains("123"), "{message} {debug}");
         assert!(!refused.waits_for_a_person());
     }
 }
@@ -93,10 +74,7 @@ fn what_is_not_a_regular_file_is_refused() {
 fn a_pipe_is_refused_without_waiting_for_a_writer() {
     let directory = tempfile::tempdir().unwrap();
     let pipe = directory.path().join("pipe");
-    let made = std::process::Command::new("mkfifo")
-        .args(["-m", "600"])
-        .arg(&pipe)
-        .status();
+    let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status();
     assert!(made.unwrap().success());
     let refused = PinSource::File(pipe).read("gold").unwrap_err().to_string();
     assert!(refused.contains("not a regular file"), "{refused}");
@@ -106,9 +84,7 @@ fn a_pipe_is_refused_without_waiting_for_a_writer() {
 fn a_foreign_file_is_refused() {
     if !rustix::process::geteuid().is_root() {
         // Only root can give a file away; then a file of root's serves.
-        let refused = read_file(Path::new("/etc/hostname"), Owner::Us)
-            .unwrap_err()
-            .to_string();
+        let refused = read_file(Path::new("/etc/hostname"), Owner::Us).unwrap_err().to_string();
         assert!(refused.contains("owned by user 0"), "{refused}");
         return;
     }
@@ -128,10 +104,7 @@ fn a_credential_is_a_plain_name_in_the_directory_of_systemd() {
     let path = file(directory.path(), "pin", b"123456\n", 0o440);
     let given = Some(directory.path().as_os_str().to_owned());
     assert_eq!(credential(given.clone(), "pin").unwrap(), path);
-    assert_eq!(
-        read_file(&path, Owner::System).unwrap().as_bytes(),
-        b"123456"
-    );
+    assert_eq!(read_file(&path, Owner::System).unwrap().as_bytes(), b"123456");
     let readable_by_all = file(directory.path(), "open", b"123456\n", 0o444);
     assert!(read_file(&readable_by_all, Owner::System).is_err());
     for name in ["", ".", "..", "../pin", "/etc/passwd", "a/b"] {
@@ -139,10 +112,7 @@ fn a_credential_is_a_plain_name_in_the_directory_of_systemd() {
         assert!(refused.contains("expected a plain name"), "{refused}");
     }
     let refused = credential(None, "pin").unwrap_err().to_string();
-    assert!(
-        refused.contains("CREDENTIALS_DIRECTORY is not set"),
-        "{refused}"
-    );
+    assert!(refused.contains("CREDENTIALS_DIRECTORY is not set"), "{refused}");
 }
 
 #[test]
@@ -156,28 +126,19 @@ fn a_marker_stops_attempts_until_it_is_deleted() {
     let path = directory.path().join("pin-refused-gold");
     assert!(refused.waits_for_a_person());
     assert!(told.contains("token gold refused the PIN at 20"), "{told}");
-    assert!(
-        told.contains(path.to_str().unwrap()) && told.contains("delete"),
-        "{told}"
-    );
+    assert!(told.contains(path.to_str().unwrap()) && told.contains("delete"), "{told}");
     Marker::new(directory.path(), "silver").check().unwrap();
     std::fs::remove_file(&path).unwrap();
     marker.check().unwrap();
     symlink("/nowhere", &path).unwrap();
-    assert!(
-        marker.check().is_err(),
-        "whatever has that name stops the attempt"
-    );
+    assert!(marker.check().is_err(), "whatever has that name stops the attempt");
 }
 
 #[test]
 fn without_a_place_for_the_marker_no_attempt_is_made() {
     let marker = Marker::new(Path::new("/nowhere"), "gold");
     let refused = marker.check().unwrap_err();
-    assert!(
-        refused.to_string().contains("no attempt is made"),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("no attempt is made"), "{refused}");
     assert!(!refused.waits_for_a_person());
     assert!(marker.write().is_err());
 }

@@ -19,11 +19,7 @@ const DEMANDS: [(AttributeType, &str, bool); 11] = [
     (AttributeType::Extractable, "CKA_EXTRACTABLE", false),
     (AttributeType::Local, "CKA_LOCAL", true),
     (AttributeType::AlwaysSensitive, "CKA_ALWAYS_SENSITIVE", true),
-    (
-        AttributeType::NeverExtractable,
-        "CKA_NEVER_EXTRACTABLE",
-        true,
-    ),
+    (AttributeType::NeverExtractable, "CKA_NEVER_EXTRACTABLE", true),
     (AttributeType::Sign, "CKA_SIGN", true),
     (AttributeType::Derive, "CKA_DERIVE", false),
     (AttributeType::Unwrap, "CKA_UNWRAP", false),
@@ -49,12 +45,7 @@ pub(super) fn check(
     // signature, which the released cryptoki cannot do.
     let always_authenticate = boolean(session, handle, AttributeType::AlwaysAuthenticate)?;
     if always_authenticate == Some(true) {
-        return Err(refuse(
-            key,
-            "CKA_ALWAYS_AUTHENTICATE",
-            told(Some(true)),
-            "false",
-        ));
+        return Err(refuse(key, "CKA_ALWAYS_AUTHENTICATE", told(Some(true)), "false"));
     }
     check_curve(session, handle, key)
 }
@@ -70,12 +61,7 @@ fn check_curve(
         _ => told(None),
     };
     let expected = super::session::hexadecimal(&P256_OID);
-    Err(refuse(
-        key,
-        "CKA_EC_PARAMS",
-        found,
-        &format!("P-256, {expected}"),
-    ))
+    Err(refuse(key, "CKA_EC_PARAMS", found, &format!("P-256, {expected}")))
 }
 
 /// One attribute (`C_GetAttributeValue`), alone: asked for together, cryptoki silently leaves out
@@ -86,9 +72,7 @@ pub(super) fn single(
     kind: AttributeType,
 ) -> Result<Option<Attribute>, TokenError> {
     match session.get_attributes(handle, &[kind]) {
-        Ok(told) => Ok(told
-            .into_iter()
-            .find(|attribute| attribute.attribute_type() == kind)),
+        Ok(told) => Ok(told.into_iter().find(|attribute| attribute.attribute_type() == kind)),
         Err(refused @ Error::Pkcs11(..)) => Err(fault::call("C_GetAttributeValue", &refused)),
         Err(_not_of_its_type) => Ok(None),
     }
@@ -99,23 +83,21 @@ fn boolean(
     handle: ObjectHandle,
     kind: AttributeType,
 ) -> Result<Option<bool>, TokenError> {
-    Ok(
-        single(session, handle, kind)?.and_then(|attribute| match attribute {
-            Attribute::Token(value)
-            | Attribute::Private(value)
-            | Attribute::Sensitive(value)
-            | Attribute::Extractable(value)
-            | Attribute::Local(value)
-            | Attribute::AlwaysSensitive(value)
-            | Attribute::NeverExtractable(value)
-            | Attribute::Sign(value)
-            | Attribute::Derive(value)
-            | Attribute::Unwrap(value)
-            | Attribute::Decrypt(value)
-            | Attribute::AlwaysAuthenticate(value) => Some(value),
-            _ => None,
-        }),
-    )
+    Ok(single(session, handle, kind)?.and_then(|attribute| match attribute {
+        Attribute::Token(value)
+        | Attribute::Private(value)
+        | Attribute::Sensitive(value)
+        | Attribute::Extractable(value)
+        | Attribute::Local(value)
+        | Attribute::AlwaysSensitive(value)
+        | Attribute::NeverExtractable(value)
+        | Attribute::Sign(value)
+        | Attribute::Derive(value)
+        | Attribute::Unwrap(value)
+        | Attribute::Decrypt(value)
+        | Attribute::AlwaysAuthenticate(value) => Some(value),
+        _ => None,
+    }))
 }
 
 fn told(value: Option<bool>) -> String {
@@ -128,10 +110,5 @@ fn refuse(
     found: String,
     expected: &str,
 ) -> TokenError {
-    TokenError::Attribute {
-        key: key.id.clone(),
-        attribute,
-        found,
-        expected: expected.to_owned(),
-    }
+    TokenError::Attribute { key: key.id.clone(), attribute, found, expected: expected.to_owned() }
 }

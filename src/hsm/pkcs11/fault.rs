@@ -7,14 +7,10 @@ use crate::hsm::token::TokenError;
 /// A failed call. `function` is used where the error itself does not know it.
 pub(super) fn call(function: &str, refused: &Error) -> TokenError {
     match refused {
-        Error::Pkcs11(code, called) => TokenError::Call {
-            function: format!("C_{called:?}"),
-            code: code_name(*code),
-        },
-        other => TokenError::Call {
-            function: function.to_owned(),
-            code: other.to_string(),
-        },
+        Error::Pkcs11(code, called) => {
+            TokenError::Call { function: format!("C_{called:?}"), code: code_name(*code) }
+        }
+        other => TokenError::Call { function: function.to_owned(), code: other.to_string() },
     }
 }
 
@@ -43,10 +39,7 @@ mod tests {
             (RvError::PinIncorrect, "CKR_PIN_INCORRECT"),
             (RvError::DeviceError, "CKR_DEVICE_ERROR"),
             (RvError::SessionHandleInvalid, "CKR_SESSION_HANDLE_INVALID"),
-            (
-                RvError::VendorDefined(0x8000_0001),
-                "CKR_VENDOR_DEFINED (0x80000001)",
-            ),
+            (RvError::VendorDefined(0x8000_0001), "CKR_VENDOR_DEFINED (0x80000001)"),
         ] {
             assert_eq!(code_name(code), name);
         }

@@ -36,10 +36,9 @@ pub(super) fn generate(access: &Access, key: &KeyReference) -> Result<PublicKey,
 
 /// Neither the label nor the id may be in use, by objects of any kind.
 fn refuse_existing(session: &Session, key: &KeyReference) -> Result<(), TokenError> {
-    for taken in [
-        Attribute::Id(key.object_id.clone()),
-        Attribute::Label(key.label.as_bytes().to_vec()),
-    ] {
+    for taken in
+        [Attribute::Id(key.object_id.clone()), Attribute::Label(key.label.as_bytes().to_vec())]
+    {
         let found = session
             .find_objects(&[taken])
             .map_err(|refused| fault::call("C_FindObjects", &refused))?;
@@ -70,9 +69,7 @@ fn ask(
         Attribute::Id(key.object_id.clone()),
         Attribute::Label(key.label.as_bytes().to_vec()),
     ];
-    session
-        .generate_key_pair(&Mechanism::EccKeyPairGen, &public, private)
-        .map(drop)
+    session.generate_key_pair(&Mechanism::EccKeyPairGen, &public, private).map(drop)
 }
 
 pub(super) fn private_template(key: &KeyReference) -> Vec<Attribute> {

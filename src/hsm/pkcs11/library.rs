@@ -43,19 +43,11 @@ pub(super) struct Login {
 impl Library {
     /// Loads the file and calls `C_Initialize`, with locking by the operating system.
     pub(super) fn initialise(path: PathBuf) -> Result<Self, TokenError> {
-        let pkcs11 = Pkcs11::new(&path).map_err(|refused| TokenError::ModuleRefused {
-            path,
-            reason: refused.to_string(),
-        })?;
+        let pkcs11 = Pkcs11::new(&path)
+            .map_err(|refused| TokenError::ModuleRefused { path, reason: refused.to_string() })?;
         initialise(&pkcs11)?;
-        let context = Context {
-            pkcs11,
-            logins: Mutex::default(),
-        };
-        Ok(Self {
-            context: RwLock::new(context),
-            sessions: AtomicUsize::new(0),
-        })
+        let context = Context { pkcs11, logins: Mutex::default() };
+        Ok(Self { context: RwLock::new(context), sessions: AtomicUsize::new(0) })
     }
 
     pub(super) fn context(&self) -> RwLockReadGuard<'_, Context> {
@@ -108,17 +100,11 @@ impl Context {
             .name("slot-list".to_owned())
             // Nobody listens any more if it was given up.
             .spawn(move || drop(tell.send(pkcs11.get_slots_with_token())));
-        spawned.map_err(|source| TokenError::Thread {
-            token: "slot-list".to_owned(),
-            source,
-        })?;
+        spawned.map_err(|source| TokenError::Thread { token: "slot-list".to_owned(), source })?;
         match told.recv_timeout(Duration::from_secs(LISTING_SECONDS_MAX)) {
             Ok(listed) => listed.map_err(|refused| fault::call("C_GetSlotList", &refused)),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                Err(TokenError::Timeout {
-                    function: "C_GetSlotList",
-                    seconds: LISTING_SECONDS_MAX,
-                })
+                Err(TokenError::Timeout { function: "C_GetSlotList", seconds: LISTING_SECONDS_MAX })
             }
         }
     }

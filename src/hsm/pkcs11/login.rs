@@ -25,11 +25,7 @@ pub(super) struct Access {
 
 impl Access {
     pub(super) fn new(settings: Pkcs11Settings, library: Arc<Library>) -> Self {
-        Self {
-            settings,
-            library,
-            typed: Mutex::new(None),
-        }
+        Self { settings, library, typed: Mutex::new(None) }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -53,11 +49,8 @@ impl Access {
         // Counted before it is opened: nobody finalises the library in between.
         let counted = Counted::new(&self.library);
         let pkcs11 = context.pkcs11.clone();
-        let opened = if read_write {
-            pkcs11.open_rw_session(slot)
-        } else {
-            pkcs11.open_ro_session(slot)
-        };
+        let opened =
+            if read_write { pkcs11.open_rw_session(slot) } else { pkcs11.open_ro_session(slot) };
         let session = opened.map_err(|refused| fault::call("C_OpenSession", &refused))?;
         drop(context);
         let open = OpenSession::new(session, counted, pkcs11, slot);
@@ -80,13 +73,7 @@ impl Access {
             .open_ro_session(slot)
             .map_err(|refused| fault::call("C_OpenSession", &refused))?;
         self.ask(&session, &marker)?;
-        logins.insert(
-            self.settings.name.clone(),
-            Login {
-                slot,
-                _session: session,
-            },
-        );
+        logins.insert(self.settings.name.clone(), Login { slot, _session: session });
         Ok(slot)
     }
 
@@ -111,11 +98,7 @@ impl Access {
             _ => {
                 let (label, serial) = (&self.settings.token_label, &self.settings.serial);
                 let wanted = described(label, serial.as_deref());
-                Err(TokenError::TokenMissing {
-                    wanted,
-                    count,
-                    found,
-                })
+                Err(TokenError::TokenMissing { wanted, count, found })
             }
         }
     }
@@ -123,11 +106,7 @@ impl Access {
     fn is_meant(&self, token: &TokenInfo) -> bool {
         token.token_initialized()
             && token.label() == self.settings.token_label
-            && self
-                .settings
-                .serial
-                .as_ref()
-                .is_none_or(|serial| serial == token.serial_number())
+            && self.settings.serial.as_ref().is_none_or(|serial| serial == token.serial_number())
     }
 
     /// Nothing is tried that could lock the token.
@@ -139,10 +118,7 @@ impl Access {
         } else {
             return Ok(());
         };
-        Err(TokenError::PinLocked {
-            token: self.settings.name.clone(),
-            state,
-        })
+        Err(TokenError::PinLocked { token: self.settings.name.clone(), state })
     }
 
     /// `C_Login`, with the PIN read now and wiped on return.
@@ -162,10 +138,7 @@ impl Access {
             )) => return Err(self.refused(code, marker)),
             Err(Error::Pkcs11(RvError::PinLocked, _)) => {
                 let token = self.settings.name.clone();
-                return Err(TokenError::PinLocked {
-                    token,
-                    state: "is locked",
-                });
+                return Err(TokenError::PinLocked { token, state: "is locked" });
             }
             Err(other) => {
                 // Not the PIN's fault: a typed one is needed for the next attempt.
@@ -199,11 +172,7 @@ impl Access {
             Err(other) => other.to_string(),
         };
         let token = self.settings.name.clone();
-        TokenError::WrongPin {
-            token,
-            code: fault::code_name(code),
-            remedy,
-        }
+        TokenError::WrongPin { token, code: fault::code_name(code), remedy }
     }
 }
 
@@ -216,21 +185,15 @@ fn described(label: &str, serial: Option<&str>) -> String {
 
 /// Whether `C_GetSessionInfo` tells a session of the user, and how it calls the state otherwise.
 pub(super) fn logged_in(session: &Session) -> Result<(), TokenError> {
-    let told = session
-        .get_session_info()
-        .map_err(|refused| fault::call("C_GetSessionInfo", &refused))?;
+    let told =
+        session.get_session_info().map_err(|refused| fault::call("C_GetSessionInfo", &refused))?;
     match told.session_state() {
         SessionState::RoUser | SessionState::RwUser => Ok(()),
-        other => Err(TokenError::SessionLost {
-            state: format!("{other:?}"),
-        }),
+        other => Err(TokenError::SessionLost { state: format!("{other:?}") }),
     }
 }
 
 /// Whether the token in `slot` answers (`C_GetTokenInfo`).
 pub(super) fn answers(pkcs11: &Pkcs11, slot: Slot) -> Result<(), TokenError> {
-    pkcs11
-        .get_token_info(slot)
-        .map(drop)
-        .map_err(|refused| fault::call("C_GetTokenInfo", &refused))
+    pkcs11.get_token_info(slot).map(drop).map_err(|refused| fault::call("C_GetTokenInfo", &refused))
 }

@@ -25,12 +25,7 @@ pub(super) struct OpenSession {
 
 impl OpenSession {
     pub(super) fn new(session: Session, counted: Counted, pkcs11: Pkcs11, slot: Slot) -> Self {
-        Self {
-            session,
-            _counted: counted,
-            pkcs11,
-            slot,
-        }
+        Self { session, _counted: counted, pkcs11, slot }
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -70,9 +65,7 @@ impl Pkcs11Session {
     }
 
     fn held(&self, key: &KeyId) -> Result<&Held, TokenError> {
-        self.keys
-            .get(key)
-            .ok_or_else(|| TokenError::UnknownKey(key.clone()))
+        self.keys.get(key).ok_or_else(|| TokenError::UnknownKey(key.clone()))
     }
 }
 
@@ -135,11 +128,9 @@ fn find(
             label: key.label.clone(),
             object_id: hexadecimal(&key.object_id),
         }),
-        several => Err(TokenError::KeyDuplicate {
-            key: key.id.clone(),
-            class,
-            count: several.len(),
-        }),
+        several => {
+            Err(TokenError::KeyDuplicate { key: key.id.clone(), class, count: several.len() })
+        }
     }
 }
 
@@ -195,15 +186,9 @@ mod tests {
         let long_length = [vec![4, 0x81, 65], raw.clone()].concat();
         let not_a_point = [vec![4, 65, 2], vec![7; 64]].concat();
         let trailing = [wrapped.clone(), vec![0]].concat();
-        for other in [
-            vec![],
-            compressed,
-            bit_string,
-            long_length,
-            not_a_point,
-            trailing,
-            raw[..64].to_vec(),
-        ] {
+        for other in
+            [vec![], compressed, bit_string, long_length, not_a_point, trailing, raw[..64].to_vec()]
+        {
             assert_eq!(unwrapped(&other), None, "{other:02x?}");
         }
     }

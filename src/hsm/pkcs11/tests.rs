@@ -32,10 +32,7 @@ fn reference(name: &str, id: u8) -> KeyReference {
 }
 
 fn pinned(key: &KeyReference, public: &PublicKey) -> KeyReference {
-    KeyReference {
-        thumbprint: Some(public.kid().clone()),
-        ..key.clone()
-    }
+    KeyReference { thumbprint: Some(public.kid().clone()), ..key.clone() }
 }
 
 fn authorization(key: &KeyReference, kid: &Kid, number: u8) -> SigningAuthorization {
@@ -47,9 +44,7 @@ fn authorization(key: &KeyReference, kid: &Kid, number: u8) -> SigningAuthorizat
 
 /// The message of the refusal of `key` by a survey of its own.
 fn refusal(bench: &Bench, key: &KeyReference) -> String {
-    let surveyed = bench
-        .modules
-        .survey(bench.settings("gold"), std::slice::from_ref(key));
+    let surveyed = bench.modules.survey(bench.settings("gold"), std::slice::from_ref(key));
     surveyed.unwrap().remove(0).unwrap_err().to_string()
 }
 

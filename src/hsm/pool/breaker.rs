@@ -31,9 +31,7 @@ impl PinnedKey {
         message: &[u8],
         bytes: &[u8],
     ) -> Result<Signature, String> {
-        let signature: [u8; 64] = bytes
-            .try_into()
-            .map_err(|_| format!("{} bytes", bytes.len()))?;
+        let signature: [u8; 64] = bytes.try_into().map_err(|_| format!("{} bytes", bytes.len()))?;
         match self.verifier.verify_sig(message, &signature) {
             Ok(()) => Ok(Signature::from_bytes(signature)),
             Err(_) => Err("64 bytes that do not verify".to_owned()),
@@ -76,10 +74,7 @@ impl TokenState {
                 key: key.clone(),
                 found: "a public key that the verifier refuses".to_owned(),
             };
-            Ok((
-                key.clone(),
-                PinnedKey::new(public.clone()).ok_or_else(found)?,
-            ))
+            Ok((key.clone(), PinnedKey::new(public.clone()).ok_or_else(found)?))
         });
         Ok(Self {
             name: plan.module.name().to_owned(),
@@ -104,9 +99,7 @@ impl TokenState {
 
     pub(super) fn take_place(&self) -> bool {
         let step = |taken| (taken < self.places_max).then_some(taken + 1);
-        self.places
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, step)
-            .is_ok()
+        self.places.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).is_ok()
     }
 
     pub(super) fn give_back(&self) {
@@ -117,10 +110,7 @@ impl TokenState {
     pub(in crate::hsm) fn usable(&self) -> bool {
         let elapsed_ms = self.elapsed_ms();
         !self.condemned()
-            && self
-                .seats
-                .iter()
-                .any(|seat| seat.is_open() && !self.is_stuck(seat, elapsed_ms))
+            && self.seats.iter().any(|seat| seat.is_open() && !self.is_stuck(seat, elapsed_ms))
     }
 
     /// Why the token is not usable.
@@ -139,11 +129,7 @@ impl TokenState {
             up,
             reason: (!up).then(|| self.reason()),
             waiting: self.places.load(Ordering::Relaxed),
-            stuck: self
-                .seats
-                .iter()
-                .filter(|seat| self.is_stuck(seat, elapsed_ms))
-                .count(),
+            stuck: self.seats.iter().filter(|seat| self.is_stuck(seat, elapsed_ms)).count(),
             signed: self.signed.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
         }
@@ -179,11 +165,7 @@ impl TokenState {
         match (before, self.any_open()) {
             (false, true) => tracing::info!(token = self.name, "token up"),
             (true, false) => {
-                tracing::warn!(
-                    token = self.name,
-                    reason = *self.lock_trouble(),
-                    "token down"
-                );
+                tracing::warn!(token = self.name, reason = *self.lock_trouble(), "token down");
             }
             _ => {}
         }
@@ -202,8 +184,7 @@ impl TokenState {
     pub(in crate::hsm) fn begin_call(&self, seat: usize) -> Call<'_> {
         let seat = self.seats.get(seat);
         if let Some(seat) = seat {
-            seat.called_at
-                .store(self.elapsed_ms().saturating_add(1), Ordering::Release);
+            seat.called_at.store(self.elapsed_ms().saturating_add(1), Ordering::Release);
         }
         Call(seat)
     }

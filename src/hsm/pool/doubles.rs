@@ -96,15 +96,8 @@ impl TokenModule for Shared {
         let before = double.opened.fetch_add(1, Ordering::SeqCst);
         double.sessions.fetch_add(1, Ordering::SeqCst);
         let swapped = double.behaviour == Behaviour::KeySwapping && before > 0;
-        let key = if swapped {
-            random_key()
-        } else {
-            double.key.clone()
-        };
-        Ok(Box::new(Session {
-            double: double.clone(),
-            key,
-        }))
+        let key = if swapped { random_key() } else { double.key.clone() };
+        Ok(Box::new(Session { double: double.clone(), key }))
     }
 
     fn reinitialise(&self) -> Result<(), TokenError> {
@@ -152,13 +145,7 @@ impl Token for Session {
             Behaviour::Vanishing(_) | Behaviour::KeySwapping => {}
             Behaviour::Hanging => {
                 let closed = self.double.gate.0.lock().unwrap();
-                drop(
-                    self.double
-                        .gate
-                        .1
-                        .wait_while(closed, |open| !*open)
-                        .unwrap(),
-                );
+                drop(self.double.gate.1.wait_while(closed, |open| !*open).unwrap());
             }
         }
         Ok(signature)
@@ -170,10 +157,7 @@ impl Token for Session {
 }
 
 fn device_error(function: &str) -> TokenError {
-    TokenError::Call {
-        function: function.to_owned(),
-        code: "CKR_DEVICE_ERROR".to_owned(),
-    }
+    TokenError::Call { function: function.to_owned(), code: "CKR_DEVICE_ERROR".to_owned() }
 }
 
 fn random_key() -> SigningKey {

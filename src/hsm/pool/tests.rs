@@ -24,13 +24,7 @@ fn key(name: &str) -> KeyId {
 fn plan(double: &Arc<Double>, sessions: usize, queue: usize) -> TokenPlan {
     let module = Arc::new(Shared(double.clone()));
     let keys = vec![(key(module.name()), double.public_key())];
-    TokenPlan {
-        module,
-        sessions,
-        queue,
-        deadline: DEADLINE,
-        keys,
-    }
+    TokenPlan { module, sessions, queue, deadline: DEADLINE, keys }
 }
 
 fn start(plans: Vec<TokenPlan>) -> Hsm {
@@ -94,9 +88,7 @@ fn a_steady_token_signs_what_was_authorised() {
         double.public_key().uncompressed().to_vec(),
     );
     let message = input(&double.public_key(), 7).to_ascii();
-    verifier
-        .verify(message.as_bytes(), signed.signature().as_bytes())
-        .unwrap();
+    verifier.verify(message.as_bytes(), signed.signature().as_bytes()).unwrap();
     let status = hsm.status().remove(0);
     assert_eq!((status.up, status.reason, status.stuck), (true, None, 0));
     assert_eq!((status.signed, status.failed, status.waiting), (1, 0, 0));
@@ -113,10 +105,7 @@ fn a_bad_answer_is_asked_for_once_more_and_never_handed_out() {
     ] {
         let (double, hsm) = one(behaviour);
         let failed = sign(&hsm, &double, 1).unwrap_err();
-        assert!(
-            failed.to_string().contains(failure),
-            "{behaviour:?}: {failed}"
-        );
+        assert!(failed.to_string().contains(failure), "{behaviour:?}: {failed}");
         let wrong = matches!(failed, SignFailure::WrongSignature { .. });
         assert_eq!(wrong, failure.contains("bytes"), "{behaviour:?}: {failed}");
         assert_eq!(double.asked.load(Ordering::SeqCst), 2, "{behaviour:?}");
@@ -145,20 +134,12 @@ fn a_token_that_is_gone_is_down_until_it_is_back() {
     let Err(Unavailable::Down { token, reason }) = hsm.permit(&key("gold")) else {
         panic!("a place on a token that is down");
     };
-    assert!(
-        token == "gold" && reason.contains("CKR_DEVICE_ERROR"),
-        "{token} {reason}"
-    );
-    wait_until("started over again", || {
-        double.reinitialised.load(Ordering::SeqCst) >= 2
-    });
+    assert!(token == "gold" && reason.contains("CKR_DEVICE_ERROR"), "{token} {reason}");
+    wait_until("started over again", || double.reinitialised.load(Ordering::SeqCst) >= 2);
     double.gone.store(false, Ordering::SeqCst);
     wait_until("up", || hsm.status()[0].up);
     sign(&hsm, &double, 1).unwrap();
-    assert!(
-        !double.trampled.load(Ordering::SeqCst),
-        "started over beside an open session"
-    );
+    assert!(!double.trampled.load(Ordering::SeqCst), "started over beside an open session");
 }
 
 #[test]
@@ -184,18 +165,8 @@ fn a_hanging_token_is_down_and_its_neighbour_is_not() {
     wait_until("stuck", || hsm.status()[0].stuck == 1);
     let status = hsm.status();
     assert!(!status[0].up && status[1].up, "{status:?}");
-    assert!(
-        status[0]
-            .reason
-            .clone()
-            .unwrap()
-            .contains("stuck in a call"),
-        "{status:?}"
-    );
-    assert!(matches!(
-        hsm.permit(&key("gold")),
-        Err(Unavailable::Down { .. })
-    ));
+    assert!(status[0].reason.clone().unwrap().contains("stuck in a call"), "{status:?}");
+    assert!(matches!(hsm.permit(&key("gold")), Err(Unavailable::Down { .. })));
     let permit = hsm.permit(&key("silver")).unwrap();
     let other = hsm.sign(authorization("silver", &neighbour.public_key(), 2), permit);
     other.blocking_recv().unwrap().unwrap();
@@ -222,19 +193,11 @@ fn what_nobody_waits_for_is_not_signed() {
 fn another_key_after_a_reconnect_waits_for_a_person() {
     let (double, hsm) = one(Behaviour::KeySwapping);
     let failed = sign(&hsm, &double, 1).unwrap_err();
-    assert!(
-        failed
-            .to_string()
-            .contains(double.public_key().kid().as_str()),
-        "{failed}"
-    );
+    assert!(failed.to_string().contains(double.public_key().kid().as_str()), "{failed}");
     std::thread::sleep(Duration::from_millis(300));
     let status = hsm.status().remove(0);
     assert!(!status.up && status.reason.unwrap().contains("expected the pinned"));
-    assert!(matches!(
-        hsm.permit(&key("gold")),
-        Err(Unavailable::Down { .. })
-    ));
+    assert!(matches!(hsm.permit(&key("gold")), Err(Unavailable::Down { .. })));
     assert_eq!(double.asked.load(Ordering::SeqCst), 1);
     assert_eq!(double.opened.load(Ordering::SeqCst), 2, "not tried again");
 }

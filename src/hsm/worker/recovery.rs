@@ -42,11 +42,7 @@ impl Worker {
             self.open()
         } else if let Some(_turn) = token.take_turn() {
             // Another one may have had its turn just before.
-            if token.any_open() {
-                self.open()
-            } else {
-                self.start_over()
-            }
+            if token.any_open() { self.open() } else { self.start_over() }
         } else {
             return;
         };
@@ -89,11 +85,7 @@ impl Worker {
         let over = after(self.pause);
         loop {
             // Jobs are for the workers that have sessions, if there are any.
-            let jobs = if self.token.usable() {
-                never()
-            } else {
-                self.jobs.clone()
-            };
+            let jobs = if self.token.usable() { never() } else { self.jobs.clone() };
             select! {
                 recv(over) -> _ => return true,
                 recv(self.closing) -> _ => {

@@ -116,7 +116,8 @@ pub(super) fn store(
         match stored.sums.get(span) {
             None => insert_sum(connection, row, *span, sum, counter.pending())?,
             Some(before) => {
-                let change = Change { before, after: sum, held: (stored.pending, counter.pending()) };
+                let change =
+                    Change { before, after: sum, held: (stored.pending, counter.pending()) };
                 update_sum(connection, policy, id, row, *span, &change)?;
             }
         }
@@ -129,8 +130,7 @@ pub(super) fn store(
         add_to_slot(connection, row, width, slot, spend)?;
     }
     forget_narrow_slots(connection, row, counter)?;
-    *stored =
-        Stored { row: Some(row), pending: counter.pending(), sums: counter.sums().clone() };
+    *stored = Stored { row: Some(row), pending: counter.pending(), sums: counter.sums().clone() };
     Ok(())
 }
 

@@ -17,12 +17,7 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 ///
 /// # Errors
 /// [`OpenError::Exists`], [`OpenError::Io`] or [`OpenError::Sqlite`].
-pub fn create(
-    path: &Path,
-    issuer: &str,
-    ledger_id: &str,
-    now: Timestamp,
-) -> Result<(), OpenError> {
+pub fn create(path: &Path, issuer: &str, ledger_id: &str, now: Timestamp) -> Result<(), OpenError> {
     let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     if path.exists() {
@@ -83,8 +78,7 @@ pub(super) fn check_contents(
     issuer: &str,
 ) -> Result<(), OpenError> {
     let number = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
-    let not_a_ledger =
-        |found: String| OpenError::NotALedger { path: path.to_owned(), found };
+    let not_a_ledger = |found: String| OpenError::NotALedger { path: path.to_owned(), found };
     let application =
         number("PRAGMA application_id").map_err(|refused| not_a_ledger(refused.to_string()))?;
     if application != APPLICATION_ID {

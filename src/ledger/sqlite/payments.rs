@@ -9,7 +9,7 @@ use crate::domain::ledger::{
     Claim, ClaimHolder, Novelty, PaymentRecord, State, Submission, VoidReason, WorkingSet,
 };
 use crate::domain::order::{Order, SigningInput};
-use crate::domain::payment::PaymentId;
+use crate::domain::payment::{Payment, PaymentId};
 use crate::domain::time::{Duration, Timestamp};
 
 use super::super::stored::{payment_of_order, payment_of_request};
@@ -30,16 +30,23 @@ pub(super) fn load_submission(
             format!("SELECT {COLUMNS} FROM payment WHERE caller = ?1 AND idempotency_key = ?2");
         let found = connection
             .prepare_cached(&select)?
-            .query_row(
-                [submission.caller.as_str(), submission.idempotency_key.as_str()],
-                |row| Ok(record(row)),
-            )
+            .query_row([submission.caller.as_str(), submission.idempotency_key.as_str()], |row| {
+                Ok(record(row))
+            })
             .optional()?;
         if let Some(record) = found {
             working.load_payment(record?);
         }
     }
-    let payment = &submission.payment;
+    load_claim(connection, &submission.payment, working)
+}
+
+/// Loads who holds the end-to-end id of a payment, if anybody does.
+pub(super) fn load_claim(
+    connection: &Connection,
+    payment: &Payment,
+    working: &mut WorkingSet,
+) -> Result<(), StoreError> {
     let claim = Claim::of(payment.key(), payment.creditor().account(), payment.end_to_end_id());
     if payment.end_to_end_id().is_not_provided() || working.holder(&claim).is_some() {
         return Ok(());
@@ -76,23 +83,32 @@ pub(crate) fn by_id(
     found.transpose()
 }
 
-/// Identifiers of payments in doubt, oldest first.
+/// Identifiers of payments in doubt that a key version may still sign, oldest first.
 pub(crate) fn in_doubt(
     connection: &Connection,
-    most: i64,
+    now: Timestamp,
+    kid: &Kid,
+    most: u32,
 ) -> Result<Vec<PaymentId>, StoreError> {
-    let select =
-        "SELECT id FROM payment WHERE state = 'authorised' ORDER BY accepted_at LIMIT ?1";
+    let select = "SELECT id FROM payment WHERE state = 'authorised' AND expires_at > ?1 \
+                  AND kid = ?2 ORDER BY accepted_at LIMIT ?3";
     let mut statement = connection.prepare_cached(select)?;
-    let ids = statement.query_map([most], |row| Ok(PaymentId::from_bytes(row.get(0)?)))?;
+    let ids = statement.query_map(params![now.unix_ms(), kid.as_str(), most], |row| {
+        Ok(PaymentId::from_bytes(row.get(0)?))
+    })?;
     Ok(ids.collect::<Result<_, _>>()?)
+}
+
+/// How many payments are in doubt, whether they can still be signed or not.
+pub(crate) fn count_in_doubt(connection: &Connection) -> Result<u32, StoreError> {
+    let select = "SELECT count(*) FROM payment WHERE state = 'authorised'";
+    Ok(connection.prepare_cached(select)?.query_row([], |row| row.get(0))?)
 }
 
 fn record(row: &Row<'_>) -> Result<PaymentRecord, StoreError> {
     let wrong = |what: &str| StoreError::Row(what.to_owned());
     let text = |column| row.get::<_, String>(column).map_err(StoreError::from);
-    let instant =
-        |column| row.get(column).map(Timestamp::from_unix_ms).map_err(StoreError::from);
+    let instant = |column| row.get(column).map(Timestamp::from_unix_ms).map_err(StoreError::from);
     let payment = match row.get::<_, Option<Vec<u8>>>("order_bytes")? {
         Some(order) => payment_of_order(&order).map_err(StoreError::Row)?,
         None => payment_of_request(&row.get::<_, Vec<u8>>("request")?).map_err(StoreError::Row)?,

@@ -3,23 +3,24 @@
 use rusqlite::Connection;
 
 use crate::domain::counter::{Counter, CounterId};
-use crate::domain::ledger::{Submission, WorkingSet};
+use crate::domain::ledger::WorkingSet;
+use crate::domain::payment::Payment;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
 use super::{StoreError, counters, payments};
 
-/// The rows that a submission names.
-pub(crate) fn of_submission(
+/// The rows that the judgement of a new payment names.
+pub(crate) fn of_payment(
     connection: &Connection,
     now: Timestamp,
     policy: &Policy,
-    submission: &Submission,
+    payment: &Payment,
 ) -> Result<WorkingSet, StoreError> {
     let transaction = connection.unchecked_transaction()?;
     let mut working = WorkingSet::default();
-    payments::load_submission(&transaction, submission, &mut working)?;
-    let id = CounterId::of_key(submission.payment.key());
+    payments::load_claim(&transaction, payment, &mut working)?;
+    let id = CounterId::of_key(payment.key());
     if policy.keys.contains_key(&id.key) {
         let (counter, _) = counters::load(&transaction, now, &id, &policy.spans_of(&id))?;
         working.counters.insert(id, counter);

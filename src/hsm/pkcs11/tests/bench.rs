@@ -36,25 +36,16 @@ impl Bench {
     /// The bench, in a child process.
     pub(super) fn of_this_process() -> Option<Self> {
         let directory = PathBuf::from(std::env::var_os(DIRECTORY)?);
-        Some(Self {
-            directory,
-            modules: Modules::default(),
-        })
+        Some(Self { directory, modules: Modules::default() })
     }
 
     /// Makes the tokens and runs one test of this binary with them.
     pub(super) fn run_child(test: &str) {
         let directory = tempfile::tempdir().unwrap();
-        let bench = Self {
-            directory: directory.path().to_owned(),
-            modules: Modules::default(),
-        };
+        let bench = Self { directory: directory.path().to_owned(), modules: Modules::default() };
         fs::create_dir(directory.path().join("tokens")).unwrap();
         let tokens = directory.path().join("tokens");
-        let conf = format!(
-            "directories.tokendir = {}\nlog.level = ERROR\n",
-            tokens.display()
-        );
+        let conf = format!("directories.tokendir = {}\nlog.level = ERROR\n", tokens.display());
         fs::write(bench.conf(), conf).unwrap();
         bench.write_pin();
         bench.init_token("gold");
@@ -64,32 +55,18 @@ impl Bench {
             .args(["--exact", test, "--nocapture"])
             .env("SOFTHSM2_CONF", bench.conf())
             .env(DIRECTORY, directory.path())
-            .env(
-                "P11_KIT_SERVER_ADDRESS",
-                format!("unix:path={}", bench.socket().display()),
-            )
+            .env("P11_KIT_SERVER_ADDRESS", format!("unix:path={}", bench.socket().display()))
             .output()
             .unwrap();
         let told = String::from_utf8_lossy(&child.stdout);
         let complaint = String::from_utf8_lossy(&child.stderr);
-        assert!(
-            child.status.success(),
-            "{test}: {}\n{told}\n{complaint}",
-            child.status
-        );
+        assert!(child.status.success(), "{test}: {}\n{told}\n{complaint}", child.status);
         assert!(told.contains("1 passed"), "{test} did not run: {told}");
     }
 
     pub(super) fn init_token(&self, label: &str) {
         let made = Command::new("softhsm2-util")
-            .args([
-                "--init-token",
-                "--free",
-                "--label",
-                label,
-                "--so-pin",
-                "12345678",
-            ])
+            .args(["--init-token", "--free", "--label", label, "--so-pin", "12345678"])
             .args(["--pin", PIN])
             .env("SOFTHSM2_CONF", self.conf())
             .output()
@@ -133,13 +110,8 @@ impl Bench {
         let library = self.modules.library(Path::new(MODULE)).unwrap();
         let context = library.context();
         let slots = context.slots().unwrap();
-        let mut tokens = slots
-            .iter()
-            .map(|slot| context.pkcs11.get_token_info(*slot).unwrap());
-        tokens
-            .find(|token| token.label() == label)
-            .unwrap()
-            .user_pin_count_low()
+        let mut tokens = slots.iter().map(|slot| context.pkcs11.get_token_info(*slot).unwrap());
+        tokens.find(|token| token.label() == label).unwrap().user_pin_count_low()
     }
 
     /// What a crash of a remote module looks like: every call fails until `C_Initialize`.
@@ -163,9 +135,7 @@ impl Bench {
         let open = self.session();
         let public = overridden(public_template(key), public);
         let private = overridden(generate::private_template(key), private);
-        open.session()
-            .generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private)
-            .unwrap();
+        open.session().generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private).unwrap();
         open
     }
 
@@ -208,11 +178,7 @@ fn public_template(key: &KeyReference) -> Vec<Attribute> {
 }
 
 fn overridden(mut template: Vec<Attribute>, other: &[Attribute]) -> Vec<Attribute> {
-    template.retain(|kept| {
-        other
-            .iter()
-            .all(|o| o.attribute_type() != kept.attribute_type())
-    });
+    template.retain(|kept| other.iter().all(|o| o.attribute_type() != kept.attribute_type()));
     template.extend_from_slice(other);
     template
 }

@@ -35,13 +35,7 @@ impl Server {
         let path = format!("/proc/{server}/task/{server}/children");
         let forked = fs::read_to_string(path).unwrap_or_default();
         for process in std::iter::once(server.as_str()).chain(forked.split_whitespace()) {
-            assert!(
-                Command::new("kill")
-                    .args([name, process])
-                    .status()
-                    .unwrap()
-                    .success()
-            );
+            assert!(Command::new("kill").args([name, process]).status().unwrap().success());
         }
     }
 }

@@ -9,10 +9,7 @@ fn an_authorization_for_another_version_of_the_key_is_not_signed() {
     let permit = hsm.permit(&key("gold")).unwrap();
     let answer = hsm.sign(authorization("gold", &other, 1), permit);
     let failed = answer.blocking_recv().unwrap().unwrap_err();
-    assert!(
-        matches!(failed, SignFailure::KeyMismatch { .. }),
-        "{failed}"
-    );
+    assert!(matches!(failed, SignFailure::KeyMismatch { .. }), "{failed}");
     assert_eq!(double.asked.load(Ordering::SeqCst), 0);
 }
 
@@ -23,17 +20,11 @@ fn places_are_bounded_given_back_and_of_one_token() {
     let hsm = start(vec![plan(&double, 1, 2), plan(&neighbour, 1, 2)]);
     let first = hsm.permit(&key("gold")).unwrap();
     let second = hsm.permit(&key("gold")).unwrap();
-    assert_eq!(
-        hsm.permit(&key("gold")).err(),
-        Some(Unavailable::Overloaded)
-    );
+    assert_eq!(hsm.permit(&key("gold")).err(), Some(Unavailable::Overloaded));
     assert_eq!(hsm.status()[0].waiting, 2);
     drop(first);
     let third = hsm.permit(&key("gold")).unwrap();
-    assert_eq!(
-        hsm.permit(&key("tin")).err(),
-        Some(Unavailable::UnknownKey(key("tin")))
-    );
+    assert_eq!(hsm.permit(&key("tin")).err(), Some(Unavailable::UnknownKey(key("tin"))));
     let answer = hsm.sign(authorization("silver", &neighbour.public_key(), 1), second);
     let failed = answer.blocking_recv().unwrap().unwrap_err();
     assert!(matches!(failed, SignFailure::NotAsked { .. }), "{failed}");
@@ -48,19 +39,11 @@ fn a_token_that_does_not_open_or_has_another_key_stops_the_start() {
     let gone = Double::new("gold", Behaviour::Steady);
     gone.gone.store(true, Ordering::SeqCst);
     let refused = Hsm::start(vec![plan(&steady, 1, 1), plan(&gone, 2, 1)], Instant::now).err();
-    assert!(
-        refused
-            .unwrap()
-            .to_string()
-            .contains("C_OpenSession answered CKR_DEVICE_ERROR")
-    );
+    assert!(refused.unwrap().to_string().contains("C_OpenSession answered CKR_DEVICE_ERROR"));
     let mut swapped = plan(&steady, 1, 1);
     swapped.keys[0].1 = gone.public_key();
     let refused = Hsm::start(vec![swapped], Instant::now).err().unwrap();
-    assert!(
-        matches!(refused, TokenError::PinnedKeyMismatch { .. }),
-        "{refused}"
-    );
+    assert!(matches!(refused, TokenError::PinnedKeyMismatch { .. }), "{refused}");
 }
 
 #[test]
@@ -69,10 +52,7 @@ fn a_stop_finishes_what_waits_and_takes_nothing_more() {
     let hsm = start(vec![plan(&double, 2, 8)]);
     let waiting: Vec<Answer> = (0..5).map(|number| submit(&hsm, &double, number)).collect();
     let late = hsm.permit(&key("gold")).unwrap();
-    assert!(
-        !hsm.shutdown(Duration::from_millis(50)),
-        "hanging threads do not end"
-    );
+    assert!(!hsm.shutdown(Duration::from_millis(50)), "hanging threads do not end");
     double.open_gate();
     assert!(hsm.shutdown(Duration::from_secs(5)));
     for answer in waiting {

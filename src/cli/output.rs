@@ -1,0 +1,126 @@
+//! What commands print, and what they end with.
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// It did what it was asked.
+    Done = 0,
+    /// Something is broken.
+    Failed = 1,
+    /// Policy or limits said no.
+    Denied = 3,
+    /// The request is malformed, unknown or contradicts an earlier one.
+    Refused = 4,
+    /// Not now.
+    Unavailable = 5,
+    /// Admitted, not signed yet.
+    Pending = 6,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        let code: u8 = match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Denied => 3,
+            Exit::Refused => 4,
+            Exit::Unavailable => 5,
+            Exit::Pending => 6,
+        };
+        Self::from(code)
+    }
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) message: String,
+    pub(super) exit: Exit,
+}
+
+impl Failure {
+    /// Something is broken; the message says what to mend.
+    pub(super) fn broken(message: impl Display) -> Self {
+        Self { message: message.to_string(), exit: Exit::Failed }
+    }
+
+    /// What was asked for cannot be.
+    pub(super) fn refused(message: impl Display) -> Self {
+        Self { message: message.to_string(), exit: Exit::Refused }
+    }
+}
+
+/// Standard output, as text or JSON.
+pub(super) struct Output {
+    json: bool,
+    colour: bool,
+}
+
+impl Output {
+    pub(super) fn new(json: bool) -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
+        Self { json, colour: !json && !plain && std::io::stdout().is_terminal() }
+    }
+
+    /// Whether scripts read this.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints a line. Whoever has closed the pipe does not want it any more.
+    pub(super) fn line(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+    }
+
+    /// Prints a value for scripts, or what `text` makes of it for people.
+    pub(super) fn show<T: serde::Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
+        let shown = match self.json {
+            true => serde_json::to_string_pretty(value).map_err(Failure::broken)?,
+            false => text(value),
+        };
+        self.line(&shown);
+        Ok(())
+    }
+
+    /// Tells a failure: on standard error for people, on standard output for scripts.
+    pub(super) fn failure(&self, failure: &Failure) {
+        if self.json {
+            self.line(&serde_json::json!({ "error": failure.message }).to_string());
+        } else {
+            drop(writeln!(std::io::stderr(), "countersign: {}", failure.message));
+        }
+    }
+
+    pub(super) fn good(&self, text: &str) -> String {
+        self.painted("32", text)
+    }
+
+    pub(super) fn warning(&self, text: &str) -> String {
+        self.painted("33", text)
+    }
+
+    pub(super) fn bad(&self, text: &str) -> String {
+        self.painted("31", text)
+    }
+
+    pub(super) fn strong(&self, text: &str) -> String {
+        self.painted("1", text)
+    }
+
+    pub(super) fn faint(&self, text: &str) -> String {
+        self.painted("2", text)
+    }
+
+    fn painted(&self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}

@@ -1,0 +1,126 @@
+//! `countersign serve`: checks everything, then runs until it is told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::config::deployment::Deployment;
+use crate::config::policy;
+use crate::http::listener::Listener;
+
+use super::output::{Exit, Failure, Output};
+use super::{Deployed, agreement};
+
+mod assembly;
+
+use assembly::{Daemon, Services};
+
+/// Pause between looks at the revocation list.
+const REFRESH_EVERY: Duration = Duration::from_secs(1);
+/// Longest that payments being signed may take to finish at the end.
+const IDLE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest that the tokens' threads may take to close their sessions.
+const TOKENS_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Longest that reads in progress may take at the end.
+const READS_WAIT_MAX: Duration = Duration::from_secs(2);
+
+pub(super) fn run(deployed: &Deployed, output: &Output) -> Result<Exit, Failure> {
+    let deployment = Deployment::load(&deployed.config).map_err(Failure::broken)?;
+    crate::telemetry::init(deployment.log).map_err(Failure::broken)?;
+    let policy = policy::load(&deployment.policy).map_err(Failure::broken)?;
+    let problems = agreement::check(&deployment, &policy);
+    if !problems.0.is_empty() {
+        return Err(Failure::broken(format!(
+            "{} and {} disagree:\n{problems}",
+            deployed.config.display(),
+            deployment.policy.display()
+        )));
+    }
+    let daemon = assembly::build(&deployment, Arc::new(policy), Clock::system())?;
+    let Daemon { services, hsm, writer } = daemon;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("http")
+        .build()
+        .map_err(Failure::broken)?;
+    let served = runtime.block_on(serve(&deployment, services, output));
+    if !hsm.shutdown(TOKENS_WAIT_MAX) {
+        tracing::warn!("a token session is stuck and was left behind");
+    }
+    runtime.shutdown_timeout(READS_WAIT_MAX);
+    writer.join();
+    tracing::info!("stopped");
+    served.map(|()| Exit::Done)
+}
+
+/// Serves all listeners until a signal, then lets what is being signed finish.
+async fn serve(
+    deployment: &Deployment,
+    services: Services,
+    output: &Output,
+) -> Result<(), Failure> {
+    let pipeline = services.pipeline.clone();
+    let callers = Arc::clone(&services.callers);
+    let listeners = services.listen(deployment).await?;
+    announce(&listeners, output)?;
+
+    let resuming = pipeline.clone();
+    let resumer = tokio::spawn(async move { resuming.resume_in_doubt().await });
+    let refresher = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(REFRESH_EVERY).await;
+            let callers = Arc::clone(&callers);
+            drop(tokio::task::spawn_blocking(move || callers.refresh()).await);
+        }
+    });
+    let (stop, stopping) = watch::channel(false);
+    let mut serving = tokio::task::JoinSet::new();
+    for listener in listeners {
+        let mut stopping = stopping.clone();
+        serving.spawn(listener.serve(async move {
+            // A closed channel means the same as its signal.
+            drop(stopping.wait_for(|stop| *stop).await);
+        }));
+    }
+    told_to_stop().await?;
+    tracing::info!("stopping: no new connections, requests in progress finish");
+    stop.send_replace(true);
+    while serving.join_next().await.is_some() {}
+    resumer.abort();
+    refresher.abort();
+    if tokio::time::timeout(IDLE_WAIT_MAX, pipeline.idle()).await.is_err() {
+        tracing::warn!("payments are in doubt at the end; they are signed again at the next start");
+    }
+    Ok(())
+}
+
+/// One line that scripts wait for: everything listens now, and where.
+fn announce(listeners: &[Listener], output: &Output) -> Result<(), Failure> {
+    let mut places = Vec::new();
+    for listener in listeners {
+        places.push((listener.name, listener.address().map_err(Failure::broken)?));
+    }
+    if output.is_json() {
+        let ready: serde_json::Map<_, _> =
+            places.iter().map(|(name, at)| ((*name).to_owned(), at.to_string().into())).collect();
+        output.line(&serde_json::json!({ "ready": ready }).to_string());
+    } else {
+        let places: Vec<String> =
+            places.iter().map(|(name, address)| format!("{name}={address}")).collect();
+        output.line(&format!("ready {}", places.join(" ")));
+    }
+    Ok(())
+}
+
+async fn told_to_stop() -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::broken)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::broken)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Putting the daemon together. Whatever is not right is refused here, before anything listens;
+//! nothing is repaired.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::clock::{self, Clock};
+use crate::config::deployment::Deployment;
+use crate::domain::key::{KeyId, PublicKey};
+use crate::domain::policy::Policy;
+use crate::hsm::pool::public_keys;
+use crate::hsm::{Hsm, Modules, TokenModule, TokenPlan};
+use crate::http::callers::CallerVerifier;
+use crate::http::listener::{Listener, Security};
+use crate::http::metrics::Metrics;
+use crate::http::operations::Operations;
+use crate::http::{self, Gateway, tls};
+use crate::ledger::reader::Reader;
+use crate::ledger::sqlite::Store;
+use crate::ledger::{Ledger, OpenError, WriterThread};
+use crate::pipeline::{Parts, Pipeline};
+
+use super::super::output::Failure;
+use super::super::tokens;
+
+/// Connections that the operations listener may hold.
+const OPERATIONS_CONNECTIONS_MAX: usize = 64;
+
+/// A daemon that is ready to listen.
+pub(super) struct Daemon {
+    pub(super) services: Services,
+    pub(super) hsm: Hsm,
+    pub(super) writer: WriterThread,
+}
+
+/// What the listeners serve.
+pub(super) struct Services {
+    pub(super) pipeline: Pipeline,
+    pub(super) callers: Arc<CallerVerifier>,
+    gateway_tls: TlsAcceptor,
+    public_tls: TlsAcceptor,
+}
+
+pub(super) fn build(
+    deployment: &Deployment,
+    policy: Arc<Policy>,
+    clock: Clock,
+) -> Result<Daemon, Failure> {
+    let provider = tls::provider();
+    let callers = Arc::new(
+        CallerVerifier::load(
+            &deployment.gateway.client_ca,
+            deployment.gateway.client_revocations.as_deref(),
+            Arc::clone(&policy),
+            clock.clone(),
+            Arc::clone(&provider),
+        )
+        .map_err(Failure::broken)?,
+    );
+    let gateway_tls =
+        tls::gateway(&deployment.gateway.identity, Arc::clone(&callers), Arc::clone(&provider));
+    let public_tls = tls::public(&deployment.public.identity, provider);
+    let gateway_tls = TlsAcceptor::from(Arc::new(gateway_tls.map_err(Failure::broken)?));
+    let public_tls = TlsAcceptor::from(Arc::new(public_tls.map_err(Failure::broken)?));
+
+    // The ledger first: its lock keeps a second daemon from logging in to the tokens.
+    let mut store =
+        Store::open(&deployment.ledger(), &deployment.issuer).map_err(Failure::broken)?;
+    let plans = token_plans(deployment)?;
+    bind(&mut store, &plans, &policy, &clock).map_err(Failure::broken)?;
+    let kids = plans
+        .iter()
+        .flat_map(|plan| &plan.keys)
+        .map(|(key, public)| (key.clone(), public.kid().clone()))
+        .collect();
+    let hsm = Hsm::start(plans, clock::monotonic).map_err(Failure::broken)?;
+    let reader = Reader::open(store.path()).map_err(Failure::broken)?;
+    let (ledger, writer) =
+        Ledger::start(store, Arc::clone(&policy), clock.clone()).map_err(Failure::broken)?;
+    tracing::info!(
+        issuer = deployment.issuer,
+        policy = policy.version,
+        keys = policy.keys.len(),
+        callers = policy.callers.len(),
+        "everything is checked"
+    );
+    let pipeline = Pipeline::new(Parts {
+        issuer: deployment.issuer.clone(),
+        policy,
+        ledger,
+        reader,
+        hsm: hsm.clone(),
+        kids,
+        clock,
+        signing_wait: signing_wait(deployment),
+    });
+    let services = Services { pipeline, callers, gateway_tls, public_tls };
+    Ok(Daemon { services, hsm, writer })
+}
+
+fn token_plans(deployment: &Deployment) -> Result<Vec<TokenPlan>, Failure> {
+    let modules = Modules::default();
+    let mut plans = Vec::new();
+    for (name, token) in &deployment.tokens {
+        let references = tokens::keys_on(deployment, name);
+        let names: Vec<KeyId> = references.iter().map(|key| key.id.clone()).collect();
+        let settings = tokens::settings(deployment, name, token);
+        let module = modules.load(settings, references).map_err(Failure::broken)?;
+        let module: Arc<dyn TokenModule> = Arc::new(module);
+        let keys = public_keys(module.as_ref(), names).map_err(Failure::broken)?;
+        plans.push(TokenPlan {
+            module,
+            sessions: token.sessions,
+            queue: token.queue,
+            deadline: Duration::from_secs(token.deadline.seconds().unsigned_abs()),
+            keys,
+        });
+    }
+    Ok(plans)
+}
+
+/// Compares keys and currencies with those that the ledger knows.
+fn bind(
+    store: &mut Store,
+    plans: &[TokenPlan],
+    policy: &Policy,
+    clock: &Clock,
+) -> Result<(), OpenError> {
+    let keys: BTreeMap<&KeyId, &PublicKey> =
+        plans.iter().flat_map(|plan| &plan.keys).map(|(key, public)| (key, public)).collect();
+    for (key, public) in keys {
+        store.bind_key(clock.now(), key, public)?;
+    }
+    policy.keys.values().filter_map(|key| key.currency).try_for_each(|c| store.bind_currency(c))
+}
+
+/// Twice the longest call of any token: a place in the queue and the call itself.
+fn signing_wait(deployment: &Deployment) -> Duration {
+    let deadlines = deployment.tokens.values().map(|token| token.deadline.seconds());
+    Duration::from_secs(deadlines.max().unwrap_or(5).unsigned_abs()).saturating_mul(2)
+}
+
+impl Services {
+    /// Binds the three listeners.
+    pub(super) async fn listen(self, deployment: &Deployment) -> Result<Vec<Listener>, Failure> {
+        let metrics = Arc::new(Metrics::default());
+        let gateway = Gateway { pipeline: self.pipeline.clone(), metrics: Arc::clone(&metrics) };
+        let operations = Operations {
+            pipeline: self.pipeline.clone(),
+            callers: Arc::clone(&self.callers),
+            metrics,
+        };
+        Ok(vec![
+            Listener {
+                name: "gateway",
+                socket: bound("gateway", deployment.gateway.listen).await?,
+                security: Security::Callers(self.gateway_tls, self.callers),
+                routes: http::gateway(gateway),
+                connections_max: deployment.gateway.connections_max,
+            },
+            Listener {
+                name: "public",
+                socket: bound("public", deployment.public.listen).await?,
+                security: Security::Tls(self.public_tls),
+                routes: http::public(self.pipeline),
+                connections_max: deployment.public.connections_max,
+            },
+            Listener {
+                name: "operations",
+                socket: bound("operations", deployment.operations.listen).await?,
+                security: Security::Plain,
+                routes: http::operations(operations),
+                connections_max: OPERATIONS_CONNECTIONS_MAX,
+            },
+        ])
+    }
+}
+
+async fn bound(name: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|refused| {
+        Failure::broken(format!(
+            "cannot listen on {address}: {refused}; stop what listens there, or change \
+             {name}.listen"
+        ))
+    })
+}

@@ -1,0 +1,86 @@
+//! The listeners: parse at the edge, ask the pipeline, answer.
+//!
+//! This is the only room that knows HTTP. Nothing in here decides about a payment; a request is
+//! turned into domain types or refused, and a record or refusal into a response.
+//!
+//! - [`listener`]: sockets, handshakes, bounds, graceful stop. [`tls`]: files and versions.
+//! - [`callers`]: which caller a client certificate shows.
+//! - [`wire`], `body`: JSON in and out. [`problem`]: refusals as RFC 9457 documents.
+//! - [`payments`], [`keys`], [`public`], [`operations`]: one file per resource.
+//! - [`document`]: the OpenAPI document. [`metrics`]: figures.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+
+use crate::pipeline::Pipeline;
+
+mod body;
+pub mod callers;
+pub mod document;
+pub mod keys;
+pub mod listener;
+pub mod metrics;
+pub mod operations;
+pub mod payments;
+pub mod problem;
+pub mod public;
+pub mod tls;
+pub mod wire;
+
+use problem::Problem;
+
+/// What the gateway listener works with.
+#[derive(Clone)]
+pub struct Gateway {
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// Counts.
+    pub metrics: Arc<metrics::Metrics>,
+}
+
+/// The gateway's routes, counted.
+pub fn gateway(gateway: Gateway) -> Router {
+    let metrics = Arc::clone(&gateway.metrics);
+    let (routes, _) = document::gateway_routes().split_for_parts();
+    closed(routes.with_state(gateway)).layer(from_fn_with_state(metrics, metrics::observe))
+}
+
+/// The public routes.
+pub fn public(pipeline: Pipeline) -> Router {
+    let (routes, _) = document::public_routes().split_for_parts();
+    closed(routes.with_state(pipeline))
+}
+
+/// The operations routes.
+pub fn operations(operations: operations::Operations) -> Router {
+    let (routes, _) = document::operations_routes().split_for_parts();
+    closed(routes.with_state(operations))
+}
+
+/// Everything else is a problem document too.
+fn closed(routes: Router) -> Router {
+    routes.fallback(|| async { Problem::not_found("such resource") }).method_not_allowed_fallback(
+        || async {
+            let (title, detail) = ("Not this method", "see /openapi.json for those that there are");
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", title, detail)
+        },
+    )
+}
+
+/// The answer on a connection whose client certificate has expired or was revoked.
+fn certificate_no_longer_holds() -> Response<Body> {
+    let mut response = Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "certificate",
+        "The client certificate no longer holds",
+        "it has expired or was revoked since the connection was made; connect with a valid one",
+    )
+    .into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}

@@ -1,0 +1,154 @@
+//! Figures for Prometheus. They observe; nothing depends on them.
+
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::clock;
+use crate::pipeline::Pipeline;
+
+use super::problem::Rule;
+
+/// Upper edges of the latency histogram, in seconds.
+const LATENCY_S: [f64; 12] =
+    [0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0, 10.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    route: String,
+    status: u16,
+    rule: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfToken {
+    token: String,
+}
+
+/// Counters and gauges of the process.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Answered, Counter>,
+    submit_seconds: Histogram,
+    token_up: Family<OfToken, Gauge>,
+    token_waiting: Family<OfToken, Gauge>,
+    token_stuck: Family<OfToken, Gauge>,
+    token_signed: Family<OfToken, Gauge>,
+    token_failed: Family<OfToken, Gauge>,
+    ledger_commits: Gauge,
+    ledger_commands: Gauge,
+    ledger_writable: Gauge,
+    in_doubt: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("countersign"),
+            requests: Family::default(),
+            submit_seconds: Histogram::new(LATENCY_S),
+            token_up: Family::default(),
+            token_waiting: Family::default(),
+            token_stuck: Family::default(),
+            token_signed: Family::default(),
+            token_failed: Family::default(),
+            ledger_commits: Gauge::default(),
+            ledger_commands: Gauge::default(),
+            ledger_writable: Gauge::default(),
+            in_doubt: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let all = &mut self.registry;
+        all.register("requests", "Requests of callers, by answer", self.requests.clone());
+        all.register_with_unit(
+            "submit",
+            "From a payment's request to its answer",
+            Unit::Seconds,
+            self.submit_seconds.clone(),
+        );
+        for (name, help, family) in [
+            ("token_up", "Whether a session of the token works", &self.token_up),
+            ("token_waiting", "Signatures that wait for the token", &self.token_waiting),
+            ("token_stuck", "Sessions stuck in a call", &self.token_stuck),
+            ("token_signed", "Signatures made and verified since start", &self.token_signed),
+            ("token_failed", "Signatures that failed since start", &self.token_failed),
+        ] {
+            all.register(name, help, family.clone());
+        }
+        for (name, help, gauge) in [
+            ("ledger_commits", "Batches committed since start", &self.ledger_commits),
+            ("ledger_commands", "Commands in those batches", &self.ledger_commands),
+            ("ledger_writable", "Whether the ledger takes records", &self.ledger_writable),
+            ("payments_in_doubt", "Payments that may have been signed", &self.in_doubt),
+        ] {
+            all.register(name, help, gauge.clone());
+        }
+    }
+
+    /// Everything in the OpenMetrics text format, gauges as they stand now.
+    pub(super) fn text(&self, pipeline: &Pipeline, in_doubt: Option<u32>) -> String {
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        for token in pipeline.tokens() {
+            let of = OfToken { token: token.name };
+            let size = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+            self.token_up.get_or_create(&of).set(token.up.into());
+            self.token_waiting.get_or_create(&of).set(size(token.waiting));
+            self.token_stuck.get_or_create(&of).set(size(token.stuck));
+            self.token_signed.get_or_create(&of).set(number(token.signed));
+            self.token_failed.get_or_create(&of).set(number(token.failed));
+        }
+        let (commits, commands) = pipeline.ledger().work_done();
+        self.ledger_commits.set(number(commits));
+        self.ledger_commands.set(number(commands));
+        self.ledger_writable.set(pipeline.ledger().trouble().is_none().into());
+        if let Some(in_doubt) = in_doubt {
+            self.in_doubt.set(in_doubt.into());
+        }
+        let mut text = String::new();
+        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(refused) => format!("# {refused}\n"),
+        }
+    }
+
+    fn count(&self, route: &str, response: &Response, elapsed: Duration) {
+        let rule = response.extensions().get::<Rule>().map(|rule| rule.0.clone());
+        let answered = Answered {
+            route: route.to_owned(),
+            status: response.status().as_u16(),
+            rule: rule.unwrap_or_default(),
+        };
+        self.requests.get_or_create(&answered).inc();
+        if route == "/v1/payments" {
+            self.submit_seconds.observe(elapsed.as_secs_f64());
+        }
+    }
+}
+
+/// Counts the requests of callers.
+pub(super) async fn observe(
+    State(metrics): State<std::sync::Arc<Metrics>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let started = clock::monotonic();
+    let response = next.run(request).await;
+    let elapsed = clock::monotonic().saturating_duration_since(started);
+    metrics.count(path.as_deref().unwrap_or("unknown"), &response, elapsed);
+    response
+}

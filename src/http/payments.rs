@@ -1,0 +1,203 @@
+//! `/v1/payments`: submit, look up, ask what would happen.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Extension, Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::caller::CallerId;
+use crate::domain::ledger::{PaymentRecord, State as Stage};
+use crate::domain::payment::PaymentId;
+use crate::domain::text::{Malformed, excerpt};
+use crate::domain::time;
+
+use super::Gateway;
+use super::body::{PaymentBody, idempotency_key};
+use super::problem::{DenialAnswer, Problem};
+use super::wire::{PaymentAnswer, PaymentRequest};
+
+/// Longest that a look-up may wait.
+const WAIT_SECONDS_MAX: i64 = 60;
+
+/// Has a payment signed.
+///
+/// A retry under the same idempotency key gets the same answer, byte for byte; a duplicate that
+/// arrives meanwhile waits for it.
+#[utoipa::path(
+    post, path = "/v1/payments", tag = "gateway", request_body = PaymentRequest,
+    params(("Idempotency-Key" = String, Header, description = "the caller's name for the payment")),
+    responses(
+        (status = 201, body = PaymentAnswer, description = "signed"),
+        (status = 202, body = PaymentAnswer, description = "admitted; its signature is to come"),
+        (status = 403, body = Problem, content_type = "application/problem+json",
+            description = "denied, and on the record"),
+        (status = 413, body = Problem, content_type = "application/problem+json",
+            description = "the body is too large"),
+        (status = 415, body = Problem, content_type = "application/problem+json",
+            description = "the body is not JSON"),
+        (status = 422, body = Problem, content_type = "application/problem+json",
+            description = "malformed, or the idempotency key belongs to another payment"),
+        (status = 429, body = Problem, content_type = "application/problem+json",
+            description = "too many payments wait"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+            description = "token, ledger or clock not available"),
+    )
+)]
+pub(super) async fn submit(
+    State(gateway): State<Gateway>,
+    Extension(caller): Extension<CallerId>,
+    headers: HeaderMap,
+    PaymentBody(payment): PaymentBody,
+) -> Result<Response, Problem> {
+    let key = idempotency_key(&headers)?;
+    let record = gateway.pipeline.pay(caller, key, payment).await?;
+    let location = format!("/v1/payments/{}", record.id);
+    let mut response = answer(&record)?;
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+fn answer(record: &PaymentRecord) -> Result<Response, Problem> {
+    let status = match &record.state {
+        Stage::Posted { .. } => StatusCode::CREATED,
+        Stage::Authorised { .. } => StatusCode::ACCEPTED,
+        Stage::Denied(denial) => {
+            return Err(Problem::denied(record.id, denial, record.payment.currency()));
+        }
+        Stage::Voided { .. } => return Err(Problem::voided(record.id)),
+    };
+    Ok((status, Json(PaymentAnswer::from(record))).into_response())
+}
+
+/// Tells what has become of a payment of this caller.
+#[utoipa::path(
+    get, path = "/v1/payments/{id}", tag = "gateway",
+    params(
+        ("id" = String, Path, description = "32 hexadecimal digits"),
+        ("wait" = Option<String>, Query, description = "longest wait for the outcome, such as 30s; \
+            at most 60s"),
+    ),
+    responses(
+        (status = 200, body = PaymentAnswer, description = "as it stands now"),
+        (status = 404, body = Problem, content_type = "application/problem+json",
+            description = "unknown, or somebody else's"),
+        (status = 422, body = Problem, content_type = "application/problem+json",
+            description = "the wait is malformed"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+            description = "the ledger cannot be read"),
+    )
+)]
+pub(super) async fn look_up(
+    State(gateway): State<Gateway>,
+    Extension(caller): Extension<CallerId>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<PaymentAnswer>, Problem> {
+    let wait = wait(query.as_deref())?;
+    let not_found = || Problem::not_found("payment of yours with this id");
+    let id = PaymentId::parse("id", &id).map_err(|_| not_found())?;
+    let record = gateway.pipeline.payment(&caller, id, wait).await?.ok_or_else(not_found)?;
+    Ok(Json(PaymentAnswer::from(&record)))
+}
+
+fn wait(query: Option<&str>) -> Result<Duration, Malformed> {
+    let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(Duration::ZERO) };
+    let Some(text) = query.strip_prefix("wait=").filter(|rest| !rest.contains('&')) else {
+        let detail = format!("found {}; expected nothing but wait=30s", excerpt(query));
+        return Err(Malformed::new("query", "unknown_field", detail));
+    };
+    let read = time::Duration::parse("wait", text)?;
+    if read.seconds() > WAIT_SECONDS_MAX {
+        let detail = format!("found {read}; expected at most {WAIT_SECONDS_MAX}s");
+        return Err(Malformed::new("wait", "duration", detail));
+    }
+    Ok(Duration::from_secs(read.seconds().unsigned_abs()))
+}
+
+/// What would happen to a payment.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DryRunAnswer {
+    /// Whether it would be signed.
+    pub would_sign: bool,
+    /// Every check that it would meet, in order, up to the one that fails.
+    pub checks: Vec<CheckAnswer>,
+    /// The denial that it would get.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub denial: Option<DenialAnswer>,
+}
+
+/// One check.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CheckAnswer {
+    /// Name of the check.
+    pub name: String,
+    /// Whether it passed.
+    pub passed: bool,
+}
+
+/// Tells what would happen to a payment, and spends nothing.
+#[utoipa::path(
+    post, path = "/v1/payments/dry-run", tag = "gateway", request_body = PaymentRequest,
+    responses(
+        (status = 200, body = DryRunAnswer, description = "what would happen"),
+        (status = 413, body = Problem, content_type = "application/problem+json",
+            description = "the body is too large"),
+        (status = 415, body = Problem, content_type = "application/problem+json",
+            description = "the body is not JSON"),
+        (status = 422, body = Problem, content_type = "application/problem+json",
+            description = "malformed"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+            description = "the ledger cannot be read"),
+    )
+)]
+pub(super) async fn dry_run(
+    State(gateway): State<Gateway>,
+    Extension(caller): Extension<CallerId>,
+    PaymentBody(payment): PaymentBody,
+) -> Result<Json<DryRunAnswer>, Problem> {
+    let currency = payment.currency();
+    let checks = gateway.pipeline.dry_run(&caller, payment).await?;
+    // Why a key is closed to a caller is nothing that the caller may learn.
+    let closed = checks
+        .iter()
+        .any(|check| check.answer.as_ref().is_err_and(|denial| denial.rule() == "key_not_allowed"));
+    let denial = checks.iter().find_map(|check| check.answer.as_ref().err());
+    let denial = denial.map(|denial| DenialAnswer::new(denial, currency));
+    let shown = |name: &str, passed| CheckAnswer { name: name.to_owned(), passed };
+    let checks = match closed {
+        true => vec![shown("key", false)],
+        false => checks.iter().map(|check| shown(check.name, check.answer.is_ok())).collect(),
+    };
+    Ok(Json(DryRunAnswer { would_sign: denial.is_none(), checks, denial }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_a_duration_of_at_most_a_minute() {
+        for (query, seconds) in
+            [(None, 0), (Some(""), 0), (Some("wait=1s"), 1), (Some("wait=1m"), 60)]
+        {
+            assert_eq!(wait(query).unwrap(), Duration::from_secs(seconds), "{query:?}");
+        }
+        for (query, field) in [
+            ("wait=", "wait"),
+            ("wait=0s", "wait"),
+            ("wait=61s", "wait"),
+            ("wait=30", "wait"),
+            ("wait=1s&wait=2s", "query"),
+            ("patience=1s", "query"),
+        ] {
+            assert_eq!(wait(Some(query)).unwrap_err().field, field, "{query}");
+        }
+    }
+}

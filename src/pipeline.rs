@@ -1,0 +1,304 @@
+//! The trust story of one payment: reserve, authorise, sign, post.
+//!
+//! [`Pipeline::pay`] runs detached from whoever asked: a client that hangs up changes nothing, and
+//! a retry finds the answer. What this module is not: it decides nothing (the domain does), keeps
+//! nothing (the ledger does) and signs nothing (the token does). It only puts the steps in order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::authorization::SigningAuthorization;
+use crate::domain::caller::{CallerId, IdempotencyKey};
+use crate::domain::counter::Counter;
+use crate::domain::key::{KeyId, Kid};
+use crate::domain::ledger::{
+    Check, PaymentRecord, Posting, Reservation, Resumption, Submission, checks,
+};
+use crate::domain::payment::{Payment, PaymentId};
+use crate::domain::policy::Policy;
+use crate::domain::time::Timestamp;
+use crate::hsm::{Hsm, Permit, TokenStatus};
+use crate::ledger::Ledger;
+use crate::ledger::reader::{KeyVersion, Reader};
+
+mod in_flight;
+mod refusal;
+
+use in_flight::InFlight;
+pub use refusal::Refusal;
+
+/// Longest that a submission waits for its signature before it is told to come back.
+const SUBMISSION_WAIT: Duration = Duration::from_secs(10);
+/// Pause between looks at what is in doubt.
+const RESUME_EVERY: Duration = Duration::from_millis(500);
+/// Most payments in doubt that are taken up again at a time, per key.
+const RESUME_MAX: u32 = 256;
+
+/// Everything that a pipeline works with.
+pub struct Parts {
+    /// Who issues the orders.
+    pub issuer: String,
+    /// The policy in force.
+    pub policy: Arc<Policy>,
+    /// The writer of decisions.
+    pub ledger: Ledger,
+    /// The reader of what was decided.
+    pub reader: Reader,
+    /// The tokens.
+    pub hsm: Hsm,
+    /// The key version that signs under each name.
+    pub kids: BTreeMap<KeyId, Kid>,
+    /// The clock.
+    pub clock: Clock,
+    /// Longest that a signature may take before its attempt is given up.
+    pub signing_wait: Duration,
+}
+
+/// A handle on the pipeline; cheap to clone.
+#[derive(Clone)]
+pub struct Pipeline {
+    parts: Arc<Parts>,
+    in_flight: Arc<InFlight>,
+}
+
+impl Pipeline {
+    /// A pipeline over these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), in_flight: Arc::default() }
+    }
+
+    /// Has a payment signed, or finds out what became of it. The payment's story goes on when the
+    /// future of this function is dropped.
+    ///
+    /// # Errors
+    /// [`Refusal`] where there is no decision; decisions, denials too, are records.
+    pub async fn pay(
+        &self,
+        caller: CallerId,
+        idempotency_key: IdempotencyKey,
+        payment: Payment,
+    ) -> Result<PaymentRecord, Refusal> {
+        let fresh_id = fresh_id()?;
+        let signing_now = self.in_flight.enter(fresh_id);
+        let story = self.clone();
+        let told = tokio::spawn(async move {
+            let _signing_now = signing_now;
+            story.tell(caller, idempotency_key, payment, fresh_id).await
+        });
+        told.await.unwrap_or(Err(Refusal::Abandoned))
+    }
+
+    /// The story itself.
+    async fn tell(
+        self,
+        caller: CallerId,
+        idempotency_key: IdempotencyKey,
+        payment: Payment,
+        fresh_id: PaymentId,
+    ) -> Result<PaymentRecord, Refusal> {
+        // A place at the token first: what is admitted must be able to be signed.
+        let place = self.parts.hsm.permit(payment.key());
+        let signing_kid = match &place {
+            Ok(_) => self.parts.kids.get(payment.key()).cloned(),
+            Err(_) => None,
+        };
+        let issuer = self.parts.issuer.clone();
+        let submission =
+            Submission { caller, idempotency_key, payment, fresh_id, issuer, signing_kid };
+        match self.parts.ledger.reserve(submission).await? {
+            Reservation::Denied(record) => Ok(*record),
+            Reservation::Conflict { payment, field } => Err(Refusal::Conflict { payment, field }),
+            Reservation::Known(record) => self.settled(*record, SUBMISSION_WAIT).await,
+            Reservation::NoSigner => Err(place.err().map_or(Refusal::Abandoned, Refusal::from)),
+            Reservation::Authorised(record, authorization) => {
+                match self.sign_and_post(authorization, place?).await {
+                    Some(posted) => Ok(posted),
+                    None => self.settled(*record, SUBMISSION_WAIT).await,
+                }
+            }
+        }
+    }
+
+    /// Redeems an authorization. `None` leaves the payment in doubt: it counts, and is signed
+    /// again from the same bytes when the token and the ledger can.
+    async fn sign_and_post(
+        &self,
+        authorization: SigningAuthorization,
+        place: Permit,
+    ) -> Option<PaymentRecord> {
+        let payment = authorization.payment();
+        let answer = self.parts.hsm.sign(authorization, place);
+        let signed = match tokio::time::timeout(self.parts.signing_wait, answer).await {
+            Ok(Ok(Ok(signed))) => signed,
+            Ok(Ok(Err(failure))) => return in_doubt(payment, &failure),
+            Ok(Err(_)) => return in_doubt(payment, &"the worker has gone"),
+            Err(_) => return in_doubt(payment, &"the token did not answer in time"),
+        };
+        match self.parts.ledger.post(signed).await {
+            Ok(Posting::Posted(record)) => Some(*record),
+            Ok(Posting::Dropped) => in_doubt(payment, &"another attempt has taken over"),
+            Err(failure) => in_doubt(payment, &failure),
+        }
+    }
+
+    /// Signs what is in doubt again, for as long as it is polled: at start, and whenever a token
+    /// or the ledger comes back.
+    pub async fn resume_in_doubt(&self) {
+        loop {
+            for (key, kid) in &self.parts.kids {
+                let (now, kid_) = (self.parts.clock.now(), kid.clone());
+                let found = self.read(move |parts| parts.reader.in_doubt(now, &kid_, RESUME_MAX));
+                for payment in found.await.unwrap_or_default() {
+                    self.resume(payment, key, kid).await;
+                }
+            }
+            tokio::time::sleep(RESUME_EVERY).await;
+        }
+    }
+
+    async fn resume(&self, payment: PaymentId, key: &KeyId, kid: &Kid) {
+        let Some(signing_now) = self.in_flight.try_enter(payment) else { return };
+        let Ok(place) = self.parts.hsm.permit(key) else { return };
+        let resumed = self.parts.ledger.resume(payment, kid.clone()).await;
+        let Ok(Resumption::Again(authorization)) = resumed else { return };
+        tracing::info!(%payment, attempt = authorization.attempt().number(), "signing again");
+        let story = self.clone();
+        tokio::spawn(async move {
+            let _signing_now = signing_now;
+            story.sign_and_post(authorization, place).await
+        });
+    }
+
+    /// A payment of a caller; waits for its outcome, at most this long. `None` if the caller has
+    /// no such payment: somebody else's is as unknown as one that does not exist.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the ledger cannot be read.
+    pub async fn payment(
+        &self,
+        caller: &CallerId,
+        id: PaymentId,
+        wait: Duration,
+    ) -> Result<Option<PaymentRecord>, Refusal> {
+        match self.read(move |parts| parts.reader.payment(id)).await? {
+            Some(record) if record.caller == *caller => self.settled(record, wait).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The record once it is final, or as it stands when the wait is over.
+    async fn settled(
+        &self,
+        record: PaymentRecord,
+        wait: Duration,
+    ) -> Result<PaymentRecord, Refusal> {
+        if record.is_final() {
+            return Ok(record);
+        }
+        let id = record.id;
+        // Subscribed before it is read again: no outcome is missed in between.
+        let mut outcome = self.parts.ledger.outcome_of(id);
+        let read = || self.read(move |parts| parts.reader.payment(id));
+        let newer = read().await?.unwrap_or(record);
+        if newer.is_final() || wait.is_zero() {
+            return Ok(newer);
+        }
+        match tokio::time::timeout(wait, outcome.settled()).await {
+            Ok(()) => Ok(read().await?.unwrap_or(newer)),
+            Err(_) => Ok(newer),
+        }
+    }
+
+    /// Every check that a new payment would meet now, up to the one that fails. Spends nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the ledger cannot be read.
+    pub async fn dry_run(
+        &self,
+        caller: &CallerId,
+        payment: Payment,
+    ) -> Result<Vec<Check>, Refusal> {
+        let (caller, now) = (caller.clone(), self.parts.clock.now());
+        let judged = self.read(move |parts| {
+            let policy = &parts.policy;
+            let working = parts.reader.working_set(now, policy, &payment)?;
+            Ok(checks(now, policy, &working, &caller, &payment))
+        });
+        judged.await?.map_err(Refusal::from)
+    }
+
+    /// The counter of a key, moved to the instant that is returned with it.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the ledger cannot be read.
+    pub async fn counter(&self, key: &KeyId) -> Result<(Counter, Timestamp), Refusal> {
+        let (key, now) = (key.clone(), self.parts.clock.now());
+        self.read(move |parts| Ok((parts.reader.counter(now, &parts.policy, &key)?, now))).await
+    }
+
+    /// Every key version on the record, oldest first.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the ledger cannot be read.
+    pub async fn key_versions(&self) -> Result<Vec<KeyVersion>, Refusal> {
+        self.read(|parts| parts.reader.key_versions()).await
+    }
+
+    /// How many payments are in doubt, expired ones included.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the ledger cannot be read.
+    pub async fn count_in_doubt(&self) -> Result<u32, Refusal> {
+        self.read(|parts| parts.reader.count_in_doubt()).await
+    }
+
+    /// The version that signs under a name.
+    pub fn kid(&self, key: &KeyId) -> Option<&Kid> {
+        self.parts.kids.get(key)
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.parts.policy
+    }
+
+    /// The state of every token.
+    pub fn tokens(&self) -> Vec<TokenStatus> {
+        self.parts.hsm.status()
+    }
+
+    /// The ledger, for probes and figures.
+    pub fn ledger(&self) -> &Ledger {
+        &self.parts.ledger
+    }
+
+    /// Resolves when no payment is being signed any more.
+    pub async fn idle(&self) {
+        self.in_flight.empty().await;
+    }
+
+    /// Reads on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Parts) -> Result<T, crate::ledger::sqlite::StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let parts = Arc::clone(&self.parts);
+        match tokio::task::spawn_blocking(move || read(&parts)).await {
+            Ok(answer) => answer.map_err(Refusal::from),
+            Err(_) => Err(Refusal::Abandoned),
+        }
+    }
+}
+
+fn in_doubt<T>(payment: PaymentId, why: &dyn std::fmt::Display) -> Option<T> {
+    tracing::warn!(%payment, %why, "a payment is in doubt; it will be signed again");
+    None
+}
+
+fn fresh_id() -> Result<PaymentId, Refusal> {
+    let mut random = [0_u8; 16];
+    getrandom::fill(&mut random).map_err(|refused| Refusal::Randomness(refused.to_string()))?;
+    Ok(PaymentId::from_bytes(random))
+}

@@ -1,0 +1,48 @@
+//! Why a request got no decision. None of these uses up an idempotency key.
+
+use crate::domain::counter::Miscount;
+use crate::domain::payment::PaymentId;
+use crate::hsm::Unavailable;
+use crate::ledger::LedgerFailure;
+use crate::ledger::sqlite::StoreError;
+
+/// A refusal that is no decision: the request contradicts an earlier one, or we failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The idempotency key belongs to another payment.
+    #[error("the idempotency key belongs to payment {payment}, which has another {field}")]
+    Conflict {
+        /// That payment.
+        payment: PaymentId,
+        /// The first field that differs.
+        field: &'static str,
+    },
+    /// No token can take a signature.
+    #[error(transparent)]
+    Token(#[from] Unavailable),
+    /// The ledger did not take the request.
+    #[error(transparent)]
+    Ledger(#[from] LedgerFailure),
+    /// The ledger cannot be read.
+    #[error("the ledger cannot be read: {0}")]
+    Read(#[from] StoreError),
+    /// The counters contradict themselves.
+    #[error(transparent)]
+    Miscount(#[from] Miscount),
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes: {0}")]
+    Randomness(String),
+    /// The work was broken off; a retry under the same idempotency key finds out more.
+    #[error("the request was broken off inside; retry it under the same idempotency key")]
+    Abandoned,
+}
+
+impl Refusal {
+    /// Whether there is simply too much to do, so that coming back soon helps.
+    pub fn is_overload(&self) -> bool {
+        matches!(
+            self,
+            Self::Token(Unavailable::Overloaded) | Self::Ledger(LedgerFailure::Overloaded)
+        )
+    }
+}
