@@ -2,9 +2,9 @@
 # Makes a complete countersign installation on SoftHSM in one directory: token, key, certificates,
 # configuration, ledger.
 #
-# Started again it keeps what is there and makes what is missing. Nothing is ever overwritten: each
-# file is made under another name and moved, so what has its final name is whole, and what fits
-# nothing is refused with a word about what to do.
+# Started again it keeps what is there and makes what is missing. No file is made twice. Each one is
+# made under another name and moved, so what has its final name is whole; what does not fit together
+# is refused with a word about what to do.
 set -euo pipefail
 
 usage() {
@@ -48,8 +48,8 @@ main() {
     filled_in softhsm.toml '"/usr/lib/softhsm/libsofthsm2.so"' "\"$module\""
   once client.toml client shop
   once client-batch.toml client batch
-  make_key
   make_ledger
+  make_key
 
   printf '\nStart the daemon with\n\n  SOFTHSM2_CONF=%q \\\n    %q serve --config %q\n' \
     "$SOFTHSM2_CONF" "$countersign" "$PWD/countersign.toml"
@@ -168,8 +168,8 @@ make_token() {
     return
   fi
   [[ -z $(pinned_thumbprint) ]] ||
-    refuse "found $key pinned in countersign.toml, but not the token directory tokens that has it;" \
-      "put it back, or delete $PWD to start over with a new key"
+    refuse "found $key pinned in countersign.toml, but not the token directory tokens that has" \
+      "it; put it back, or delete $PWD to start over with a new key"
   # Made elsewhere and moved: a run that is cut off leaves no half token under the final name.
   rm -rf tokens.new
   mkdir tokens.new
@@ -308,7 +308,20 @@ authorityKeyIdentifier = keyid:always
 END
 }
 
-# -- the key and the ledger --------------------------------------------------------------------
+# -- the ledger and the key --------------------------------------------------------------------
+
+# Before the key, so that a pinned key without a ledger can only mean that the ledger was lost.
+make_ledger() {
+  if [[ -e state/ledger.sqlite3 ]]; then
+    kept "state/ledger.sqlite3"
+    return
+  fi
+  [[ -z $(pinned_thumbprint) ]] ||
+    refuse "found $key pinned in countersign.toml, but no ledger state/ledger.sqlite3; a new one" \
+      "would forget what was spent: put it back, or delete $PWD to start over with a new key"
+  "$countersign" init --config countersign.toml >/dev/null
+  made "state/ledger.sqlite3"
+}
 
 # Has the token generate the key, and pins it: from here on no other key passes for it.
 make_key() {
@@ -317,8 +330,6 @@ make_key() {
     kept "key $key, thumbprint $(pinned_thumbprint)"
     return
   fi
-  # The marker of a refused PIN is kept here, so the token is not tried without it.
-  mkdir -p state
   if answer=$("$countersign" keys generate "$key" --config countersign.toml --json); then
     thumbprint=$(jq -r '.thumbprint // empty' <<<"$answer")
   else
@@ -349,15 +360,6 @@ pin() {
   sed -E "/^\[keys\.$key\]/,/^\[/ s/^# thumbprint = .*/thumbprint = \"$1\"/" countersign.toml \
     >countersign.toml.new
   mv countersign.toml.new countersign.toml
-}
-
-make_ledger() {
-  if [[ -e state/ledger.sqlite3 ]]; then
-    kept "state/ledger.sqlite3"
-    return
-  fi
-  "$countersign" init --config countersign.toml >/dev/null
-  made "state/ledger.sqlite3"
 }
 
 main "$@"

@@ -1,1 +1,3 @@
+//! Throughput, measured: `make bench`.
+
 fn main() {}

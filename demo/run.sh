@@ -85,8 +85,9 @@ clean_up() {
   local status=$? tenths=0
   trap '' INT TERM
   if [[ -n $daemon ]]; then
+    # It finishes what it is signing; longer than this it never takes.
     kill "$daemon" 2>/dev/null || true
-    while kill -0 "$daemon" 2>/dev/null && ((tenths++ < 100)); do sleep 0.1; done
+    while kill -0 "$daemon" 2>/dev/null && ((tenths++ < 200)); do sleep 0.1; done
     kill -KILL "$daemon" 2>/dev/null || true
     wait "$daemon" 2>/dev/null || true
   fi

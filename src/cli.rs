@@ -48,7 +48,7 @@ enum Command {
     /// Run the daemon until SIGTERM or SIGINT.
     Serve(Deployed),
     /// Have a payment signed by a running daemon.
-    Pay(pay::Pay),
+    Pay(Box<pay::Pay>),
     /// Look at payments.
     Payment {
         #[command(subcommand)]

@@ -125,7 +125,7 @@ enum Command {
     Reserve(Box<Submission>, Reply<Reservation>),
     Post(Signed, Reply<Posting>),
     Resume(PaymentId, Kid, Reply<Resumption>),
-    Void(PaymentId, VoidReason, Reply<Option<PaymentRecord>>),
+    Void(PaymentId, VoidReason, Reply<Option<Box<PaymentRecord>>>),
     Probe(Reply<()>),
 }
 
@@ -201,7 +201,7 @@ impl Ledger {
         &self,
         id: PaymentId,
         reason: VoidReason,
-    ) -> Result<Option<PaymentRecord>, LedgerFailure> {
+    ) -> Result<Option<Box<PaymentRecord>>, LedgerFailure> {
         self.ask(|reply| Command::Void(id, reason, reply)).await
     }
 

@@ -12,7 +12,7 @@ use crate::domain::limits::Limit;
 use crate::domain::money::Currency;
 
 use super::Gateway;
-use super::problem::{Problem, shown};
+use super::problem::{Problem, ProblemDocument, shown};
 
 /// The keys that a caller may use.
 #[derive(Debug, Serialize, ToSchema)]
@@ -129,9 +129,9 @@ impl LimitAnswer {
     params(("id" = String, Path, description = "name of the key")),
     responses(
         (status = 200, body = LimitsAnswer, description = "the limits of the key"),
-        (status = 404, body = Problem, content_type = "application/problem+json",
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json",
             description = "no settlement key of that name is open to this caller"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
+        (status = 503, body = ProblemDocument, content_type = "application/problem+json",
             description = "the ledger cannot be read"),
     )
 )]

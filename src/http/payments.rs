@@ -17,7 +17,7 @@ use crate::domain::time;
 
 use super::Gateway;
 use super::body::{PaymentBody, idempotency_key};
-use super::problem::{DenialAnswer, Problem};
+use super::problem::{DenialAnswer, Problem, ProblemDocument};
 use super::wire::{PaymentAnswer, PaymentRequest};
 
 /// Longest that a look-up may wait.
@@ -33,17 +33,17 @@ const WAIT_SECONDS_MAX: i64 = 60;
     responses(
         (status = 201, body = PaymentAnswer, description = "signed"),
         (status = 202, body = PaymentAnswer, description = "admitted; its signature is to come"),
-        (status = 403, body = Problem, content_type = "application/problem+json",
+        (status = 403, body = ProblemDocument, content_type = "application/problem+json",
             description = "denied, and on the record"),
-        (status = 413, body = Problem, content_type = "application/problem+json",
+        (status = 413, body = ProblemDocument, content_type = "application/problem+json",
             description = "the body is too large"),
-        (status = 415, body = Problem, content_type = "application/problem+json",
+        (status = 415, body = ProblemDocument, content_type = "application/problem+json",
             description = "the body is not JSON"),
-        (status = 422, body = Problem, content_type = "application/problem+json",
+        (status = 422, body = ProblemDocument, content_type = "application/problem+json",
             description = "malformed, or the idempotency key belongs to another payment"),
-        (status = 429, body = Problem, content_type = "application/problem+json",
+        (status = 429, body = ProblemDocument, content_type = "application/problem+json",
             description = "too many payments wait"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
+        (status = 503, body = ProblemDocument, content_type = "application/problem+json",
             description = "token, ledger or clock not available"),
     )
 )]
@@ -85,11 +85,11 @@ fn answer(record: &PaymentRecord) -> Result<Response, Problem> {
     ),
     responses(
         (status = 200, body = PaymentAnswer, description = "as it stands now"),
-        (status = 404, body = Problem, content_type = "application/problem+json",
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json",
             description = "unknown, or somebody else's"),
-        (status = 422, body = Problem, content_type = "application/problem+json",
+        (status = 422, body = ProblemDocument, content_type = "application/problem+json",
             description = "the wait is malformed"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
+        (status = 503, body = ProblemDocument, content_type = "application/problem+json",
             description = "the ledger cannot be read"),
     )
 )]
@@ -147,13 +147,13 @@ pub struct CheckAnswer {
     post, path = "/v1/payments/dry-run", tag = "gateway", request_body = PaymentRequest,
     responses(
         (status = 200, body = DryRunAnswer, description = "what would happen"),
-        (status = 413, body = Problem, content_type = "application/problem+json",
+        (status = 413, body = ProblemDocument, content_type = "application/problem+json",
             description = "the body is too large"),
-        (status = 415, body = Problem, content_type = "application/problem+json",
+        (status = 415, body = ProblemDocument, content_type = "application/problem+json",
             description = "the body is not JSON"),
-        (status = 422, body = Problem, content_type = "application/problem+json",
+        (status = 422, body = ProblemDocument, content_type = "application/problem+json",
             description = "malformed"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
+        (status = 503, body = ProblemDocument, content_type = "application/problem+json",
             description = "the ledger cannot be read"),
     )
 )]

@@ -16,9 +16,14 @@ use crate::domain::payment::PaymentId;
 use crate::domain::text::Malformed;
 use crate::pipeline::Refusal;
 
+/// A refusal on its way out.
+#[derive(Debug, Clone)]
+pub struct Problem(Box<ProblemDocument>);
+
 /// A refusal (RFC 9457, media type `application/problem+json`).
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
-pub struct Problem {
+#[schema(as = Problem)]
+pub struct ProblemDocument {
     /// `urn:countersign:problem:` and the rule.
     #[serde(rename = "type")]
     #[schema(example = "urn:countersign:problem:limit_exceeded")]
@@ -170,14 +175,29 @@ impl Problem {
         title: &str,
         detail: impl Into<String>,
     ) -> Self {
-        Self {
+        Self(Box::new(ProblemDocument {
             kind: format!("urn:countersign:problem:{rule}"),
             title: title.to_owned(),
             status: status.as_u16(),
             detail: detail.into(),
             rule: rule.to_owned(),
-            ..Self::default()
-        }
+            ..ProblemDocument::default()
+        }))
+    }
+
+    fn about(mut self, payment: PaymentId) -> Self {
+        self.0.payment_id = Some(payment.to_string());
+        self
+    }
+
+    fn at(mut self, field: impl Into<String>) -> Self {
+        self.0.field = Some(field.into());
+        self
+    }
+
+    fn retry_after(mut self, seconds: u16) -> Self {
+        self.0.retry_after_s = Some(seconds);
+        self
     }
 
     /// A decision "no" about a payment.
@@ -192,18 +212,15 @@ impl Problem {
             Denial::DuplicateEndToEndId { .. } => "The end-to-end id is taken",
             Denial::LimitExceeded(_) => "A limit would be exceeded",
         };
-        let payment_id = Some(payment.to_string());
-        Self { payment_id, limit, ..Self::new(StatusCode::FORBIDDEN, &rule, title, detail) }
+        let mut problem = Self::new(StatusCode::FORBIDDEN, &rule, title, detail).about(payment);
+        problem.0.limit = limit;
+        problem
     }
 
     /// A payment that was given up.
     pub(super) fn voided(payment: PaymentId) -> Self {
         let detail = "the payment was given up before it was signed; use a new idempotency key";
-        let payment_id = Some(payment.to_string());
-        Self {
-            payment_id,
-            ..Self::new(StatusCode::FORBIDDEN, "voided", "The payment was voided", detail)
-        }
+        Self::new(StatusCode::FORBIDDEN, "voided", "The payment was voided", detail).about(payment)
     }
 
     /// Nothing here, or nothing that this caller may know of.
@@ -213,18 +230,14 @@ impl Problem {
 
     fn unavailable(detail: impl Into<String>) -> Self {
         let title = "No signature can be made at the moment";
-        let retry_after_s = Some(2);
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self { retry_after_s, ..Self::new(status, "unavailable", title, detail) }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail).retry_after(2)
     }
 }
 
 impl From<Malformed> for Problem {
     fn from(refused: Malformed) -> Self {
-        let title = "The request is malformed";
-        let field = Some(refused.field);
-        let status = StatusCode::UNPROCESSABLE_ENTITY;
-        Self { field, ..Self::new(status, refused.rule, title, refused.detail) }
+        let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "The request is malformed");
+        Self::new(status, refused.rule, title, refused.detail).at(refused.field)
     }
 }
 
@@ -237,26 +250,16 @@ impl From<Refusal> for Problem {
                     "payment {payment} was submitted under this idempotency key with another \
                      {field}; a new payment needs a new key"
                 );
-                Self {
-                    field: Some(field.to_owned()),
-                    payment_id: Some(payment.to_string()),
-                    ..Self::new(
-                        StatusCode::UNPROCESSABLE_ENTITY,
-                        "idempotency_key_conflict",
-                        title,
-                        detail,
-                    )
-                }
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                Self::new(status, "idempotency_key_conflict", title, detail)
+                    .about(payment)
+                    .at(field)
             }
-            overload if overload.is_overload() => Self {
-                retry_after_s: Some(1),
-                ..Self::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "overload",
-                    "Too many payments wait",
-                    "nothing was decided; retry under the same idempotency key",
-                )
-            },
+            overload if overload.is_overload() => {
+                let detail = "nothing was decided; retry under the same idempotency key";
+                let title = "Too many payments wait";
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "overload", title, detail).retry_after(1)
+            }
             failure => {
                 tracing::error!(%failure, "a request was refused because we failed");
                 let reason = match failure {
@@ -274,10 +277,12 @@ impl From<Refusal> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after_s.map(HeaderValue::from);
-        let rule = Rule(self.rule.clone());
-        let mut response = (status, Json(self)).into_response();
+        let Self(document) = self;
+        let status = StatusCode::from_u16(document.status);
+        let retry_after = document.retry_after_s.map(HeaderValue::from);
+        let rule = Rule(document.rule.clone());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(document)).into_response();
         let headers = response.headers_mut();
         let media_type = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, media_type);

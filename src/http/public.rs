@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::pipeline::Pipeline;
 
-use super::problem::Problem;
+use super::problem::{Problem, ProblemDocument};
 
 /// How long verifiers may keep the key set. Keys are published before they sign.
 const KEY_SET_CACHE: &str = "public, max-age=300";
@@ -46,7 +46,7 @@ pub struct KeyOfSet {
     responses(
         (status = 200, body = KeySet, content_type = "application/jwk-set+json",
             description = "the key set"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
+        (status = 503, body = ProblemDocument, content_type = "application/problem+json",
             description = "the ledger cannot be read"),
     )
 )]

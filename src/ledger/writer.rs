@@ -61,7 +61,7 @@ enum Decided {
     Reserve(Reply<Reservation>, Reservation),
     Post(Reply<Posting>, Posting),
     Resume(Reply<Resumption>, Resumption),
-    Void(Reply<Option<PaymentRecord>>, Option<PaymentRecord>),
+    Void(Reply<Option<Box<PaymentRecord>>>, Option<Box<PaymentRecord>>),
     Probe(Reply<()>),
 }
 

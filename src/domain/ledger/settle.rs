@@ -85,7 +85,7 @@ pub fn void(
     working: &mut WorkingSet,
     payment: PaymentId,
     reason: VoidReason,
-) -> Result<Option<PaymentRecord>, Miscount> {
+) -> Result<Option<Box<PaymentRecord>>, Miscount> {
     let Some(mut record) = working.payment(payment).cloned() else { return Ok(None) };
     if record.is_final() {
         return Ok(None);
@@ -94,5 +94,5 @@ pub fn void(
     counter.release(record.spend())?;
     record.state = State::Voided { reason, voided_at: now };
     working.store(record.clone());
-    Ok(Some(record))
+    Ok(Some(Box::new(record)))
 }
