@@ -50,6 +50,8 @@ pub struct Parts {
     pub hsm: Hsm,
     /// The key version that signs under each name.
     pub kids: BTreeMap<KeyId, Kid>,
+    /// Every key version on the record, oldest first; it grows at start alone.
+    pub key_versions: Vec<KeyVersion>,
     /// The clock.
     pub clock: Clock,
     /// Longest that a signature may take before its attempt is given up.
@@ -84,8 +86,7 @@ impl Pipeline {
         let signing_now = self.in_flight.enter(fresh_id);
         let story = self.clone();
         let told = tokio::spawn(async move {
-            let _signing_now = signing_now;
-            story.tell(caller, idempotency_key, payment, fresh_id).await
+            story.tell(caller, idempotency_key, payment, fresh_id, signing_now).await
         });
         told.await.unwrap_or(Err(Refusal::Abandoned))
     }
@@ -97,6 +98,7 @@ impl Pipeline {
         idempotency_key: IdempotencyKey,
         payment: Payment,
         fresh_id: PaymentId,
+        signing_now: in_flight::Entry,
     ) -> Result<PaymentRecord, Refusal> {
         // A place at the token first: what is admitted must be able to be signed.
         let place = self.parts.hsm.permit(payment.key());
@@ -110,10 +112,16 @@ impl Pipeline {
         match self.parts.ledger.reserve(submission).await? {
             Reservation::Denied(record) => Ok(*record),
             Reservation::Conflict { payment, field } => Err(Refusal::Conflict { payment, field }),
-            Reservation::Known(record) => self.settled(*record, SUBMISSION_WAIT).await,
+            Reservation::Known(record) => {
+                // Whoever only waits keeps neither a place at the token nor others from signing.
+                drop((place, signing_now));
+                self.settled(*record, SUBMISSION_WAIT).await
+            }
             Reservation::NoSigner => Err(place.err().map_or(Refusal::Abandoned, Refusal::from)),
             Reservation::Authorised(record, authorization) => {
-                match self.sign_and_post(authorization, place?).await {
+                let posted = self.sign_and_post(authorization, place?).await;
+                drop(signing_now);
+                match posted {
                     Some(posted) => Ok(posted),
                     None => self.settled(*record, SUBMISSION_WAIT).await,
                 }
@@ -239,11 +247,13 @@ impl Pipeline {
     }
 
     /// Every key version on the record, oldest first.
-    ///
-    /// # Errors
-    /// [`Refusal`] if the ledger cannot be read.
-    pub async fn key_versions(&self) -> Result<Vec<KeyVersion>, Refusal> {
-        self.read(|parts| parts.reader.key_versions()).await
+    pub fn key_versions(&self) -> &[KeyVersion] {
+        &self.parts.key_versions
+    }
+
+    /// The current instant.
+    pub fn now(&self) -> Timestamp {
+        self.parts.clock.now()
     }
 
     /// How many payments are in doubt, expired ones included.

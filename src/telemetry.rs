@@ -23,8 +23,9 @@ const CAPPED: [(&str, LevelFilter); 4] = [
 /// # Errors
 /// The subscriber's message if one is installed already.
 pub fn init(log: Log) -> Result<(), String> {
-    let filter =
-        Targets::new().with_default(LevelFilter::from_level(log.level)).with_targets(CAPPED);
+    let level = LevelFilter::from_level(log.level);
+    let capped = CAPPED.map(|(target, most)| (target, most.min(level)));
+    let filter = Targets::new().with_default(level).with_targets(capped);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry();
     let installed = match log.json {

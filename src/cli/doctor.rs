@@ -1,5 +1,5 @@
 //! `countersign doctor`: looks at everything that `serve` needs, tells all that is wrong at once,
-//! and how to mend it. Changes nothing.
+//! and how to mend it. It repairs nothing; like `serve` it logs in to each token, once.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
@@ -16,6 +16,7 @@ use crate::domain::policy::Policy;
 use crate::http::callers::CallerVerifier;
 use crate::http::tls;
 use crate::ledger::reader::Reader;
+use crate::ledger::sqlite::Store;
 
 use super::output::{Exit, Failure, Output};
 use super::{Deployed, agreement, keys};
@@ -135,7 +136,8 @@ fn look_at_tls(examination: &mut Examination, deployment: &Deployment, policy: A
 
 fn look_at_ledger(examination: &mut Examination, deployment: &Deployment) {
     examination.note("state directory", closed_to_others(&deployment.state_dir));
-    let reader = Reader::open(&deployment.ledger());
+    let path = deployment.ledger();
+    let reader = Store::examine(&path, &deployment.issuer).and_then(|()| Reader::open(&path));
     let told = |_: &Reader| deployment.ledger().display().to_string();
     let Some(reader) = examination.keep("ledger", reader, told) else { return };
     let now = Clock::system().now();
@@ -167,9 +169,9 @@ fn closed_to_others(directory: &Path) -> Result<String, String> {
         let owner = found.uid();
         return Err(format!("{} belongs to user {owner}, we are {us}", directory.display()));
     }
-    if mode & 0o022 != 0 {
+    if mode & 0o077 != 0 {
         return Err(format!(
-            "{} has mode {mode:03o}, others can write to it; chmod 700 {}",
+            "{} has mode {mode:03o}, it is open to others; chmod 700 {}",
             directory.display(),
             directory.display()
         ));

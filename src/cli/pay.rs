@@ -95,7 +95,7 @@ pub(super) fn look_up(command: &PaymentCommand, output: &Output) -> Result<Exit,
     output.show(&answer.body, |_| told(&answer, None, output))?;
     Ok(match answer.text("/state") {
         "denied" | "voided" => Exit::Denied,
-        "signing" => Exit::Pending,
+        "signing" | "in_doubt" => Exit::Pending,
         _ => answer.exit(),
     })
 }
@@ -141,6 +141,7 @@ fn told(answer: &Answer, idempotency_key: Option<&str>, output: &Output) -> Stri
     let state = match answer.text("/state") {
         "signed" => output.good("signed"),
         "signing" => output.warning("signing"),
+        "in_doubt" => output.warning("in doubt"),
         "denied" => output.bad("denied"),
         "voided" => output.bad("voided"),
         _ => match answer.exit() {

@@ -202,6 +202,11 @@ impl Slot {
         self.0
     }
 
+    /// The slot before this one.
+    pub fn before(self, width: SlotWidth) -> Self {
+        Self(self.0.saturating_sub(width.seconds()))
+    }
+
     /// The first instant after the slot.
     pub fn end(self, width: SlotWidth) -> Timestamp {
         Timestamp::from_unix_ms(self.0.saturating_add(width.seconds()).saturating_mul(1000))

@@ -93,8 +93,13 @@ async fn bounded(body: Body) -> Result<Vec<u8>, Problem> {
     }
 }
 
-/// Reads JSON strictly: no unknown, missing or repeated members, nothing after the end.
+/// Reads JSON strictly: no unknown, missing or repeated members, nothing after the end, and no
+/// lists, which the parser would take for objects without names.
 fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
+    if holds_a_list(bytes) {
+        let detail = "found a JSON list; expected objects and strings only";
+        return Err(Malformed::new("body", "type", detail));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut deserializer).map_err(|refused| {
         let path = refused.path().to_string();
@@ -102,6 +107,21 @@ fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
     })?;
     deserializer.end().map_err(|refused| fault(".", &refused))?;
     Ok(read)
+}
+
+/// Whether an opening bracket stands outside of strings.
+fn holds_a_list(bytes: &[u8]) -> bool {
+    let (mut in_string, mut escaped) = (false, false);
+    bytes.iter().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' => return !in_string,
+            _ => {}
+        }
+        false
+    })
 }
 
 /// Rules by how the parser's message begins; whether the message names a member of the object at
@@ -118,7 +138,8 @@ fn fault(path: &str, refused: &serde_json::Error) -> Malformed {
     let known = FAULTS.iter().find(|(begins, ..)| message.starts_with(begins));
     let Some((begins, rule, names_member)) = known else {
         let detail = format!("found text that is not the JSON expected: {message}");
-        return Malformed::new(if path == "." { "body" } else { path }, "syntax", detail);
+        let field = path.trim_end_matches(".?");
+        return Malformed::new(if field.len() > 1 { field } else { "body" }, "syntax", detail);
     };
     let rest = message.strip_prefix(begins).unwrap_or_default();
     let member = rest.split('`').next().filter(|_| *names_member);
@@ -160,13 +181,18 @@ mod tests {
             ("\"name\":\"n\",", "", "creditor.name", "missing_field"),
             ("\"key\":\"k\",", "", "key", "missing_field"),
             ("\"k\"", "\"k\\ud800\"", "key", "syntax"),
-            ("\"k\"", deep.as_str(), "key", "type"),
+            ("\"k\"", deep.as_str(), "body", "type"),
             ("\"e\"}", "\"e\"} {}", "body", "syntax"),
             ("\"e\"}", "\"e\"", "body", "syntax"),
             ("{\"key\"", "[{\"key\"", "body", "type"),
+            ("{\"iban\":\"i\"}", "[\"i\"]", "body", "type"),
+            ("{\"iban\":\"i\"}", "{\"iban\":\"\\\"[\"}", "", ""),
         ] {
             let text = GOOD.replacen(old, new, 1);
-            let refused = read_json::<PaymentRequest>(text.as_bytes()).unwrap_err();
+            let Err(refused) = read_json::<PaymentRequest>(text.as_bytes()) else {
+                assert_eq!(rule, "", "{new} was read");
+                continue;
+            };
             assert_eq!((refused.field.as_str(), refused.rule), (field, rule), "{new}: {refused}");
         }
         assert_eq!(read_json::<PaymentRequest>(b"").unwrap_err().rule, "syntax");

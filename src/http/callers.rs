@@ -2,11 +2,11 @@
 //!
 //! A client certificate must chain to the configured authority, be in its time, not be revoked, and
 //! show exactly one caller of the policy, or the handshake is refused. All of it is judged again
-//! while a connection lives: when the certificate's time is over, and when the revocation list has
-//! changed. Sessions are never resumed, because a resumed one skips this judgement.
+//! while a connection lives: with its first request, once a second, and when the revocation list
+//! has changed. Sessions are never resumed, because a resumed one skips this judgement.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::client::danger::HandshakeSignatureValid;
@@ -25,10 +25,12 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use crate::clock::Clock;
 use crate::domain::caller::{CallerId, CertificateIdentity};
 use crate::domain::policy::Policy;
-use crate::domain::time::Timestamp;
 
 use super::tls::{TlsError, certificates};
 
+/// How long a judgement of a living connection holds, in milliseconds. Certificates and lists
+/// expire, intermediates too; one signature check a second costs nothing.
+const JUDGE_EVERY_MS: i64 = 1_000;
 /// Largest revocation list, in bytes.
 const REVOCATIONS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -54,12 +56,13 @@ struct Current {
     verifier: Result<Arc<dyn ClientCertVerifier>, String>,
 }
 
-/// The caller on a connection, and until when that is certain.
+/// The caller on a connection, with what it takes to judge its certificate again.
 pub(super) struct Peer {
     pub(super) caller: CallerId,
     chain: Vec<CertificateDer<'static>>,
-    not_after: Timestamp,
+    /// The judgement that was last made: of which generation, and when to make the next.
     generation: AtomicU64,
+    judge_next_ms: AtomicI64,
 }
 
 impl CallerVerifier {
@@ -131,29 +134,33 @@ impl CallerVerifier {
     pub(super) fn peer(&self, chain: &[CertificateDer<'_>]) -> Result<Peer, Error> {
         let leaf = chain.first().ok_or(Error::NoCertificatesPresented)?;
         let chain = chain.iter().map(|c| c.clone().into_owned()).collect();
-        let (caller, not_after) = self.identify(leaf)?;
-        let generation = AtomicU64::new(self.generation.load(Ordering::Acquire));
-        Ok(Peer { caller, chain, not_after, generation })
+        let caller = self.identify(leaf)?;
+        // Judged again with the first request: the list may have changed since the handshake.
+        let (generation, judge_next_ms) = (AtomicU64::new(0), AtomicI64::new(0));
+        Ok(Peer { caller, chain, generation, judge_next_ms })
     }
 
     /// Whether the certificate of a living connection still holds.
     pub(super) fn still_holds(&self, peer: &Peer) -> Result<(), Error> {
         let (now, generation) = (self.clock.now(), self.generation.load(Ordering::Acquire));
-        if now < peer.not_after && generation == peer.generation.load(Ordering::Acquire) {
+        let soon_enough = now.unix_ms() < peer.judge_next_ms.load(Ordering::Acquire);
+        if soon_enough && generation == peer.generation.load(Ordering::Acquire) {
             return Ok(());
         }
         let Some((leaf, intermediates)) = peer.chain.split_first() else {
             return Err(Error::NoCertificatesPresented);
         };
         let since_epoch = u64::try_from(now.unix_ms()).unwrap_or_default();
-        let now = UnixTime::since_unix_epoch(std::time::Duration::from_millis(since_epoch));
-        self.verify_client_cert(leaf, intermediates, now)?;
+        let at = UnixTime::since_unix_epoch(std::time::Duration::from_millis(since_epoch));
+        self.verify_client_cert(leaf, intermediates, at)?;
         peer.generation.store(generation, Ordering::Release);
+        let next_ms = now.unix_ms().saturating_add(JUDGE_EVERY_MS);
+        peer.judge_next_ms.store(next_ms, Ordering::Release);
         Ok(())
     }
 
     /// The one caller that a certificate shows, by fingerprint or by URI.
-    fn identify(&self, leaf: &CertificateDer<'_>) -> Result<(CallerId, Timestamp), Error> {
+    fn identify(&self, leaf: &CertificateDer<'_>) -> Result<CallerId, Error> {
         let parsed = X509Certificate::from_der(leaf)
             .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?
             .1;
@@ -172,10 +179,7 @@ impl CallerVerifier {
             .collect();
         callers.dedup();
         match callers.as_slice() {
-            [only] => {
-                let not_after_ms = parsed.validity().not_after.timestamp().saturating_mul(1000);
-                Ok(((*only).clone(), Timestamp::from_unix_ms(not_after_ms)))
-            }
+            [only] => Ok((*only).clone()),
             _ => {
                 let subject = parsed.subject().to_string();
                 let found = callers.len();

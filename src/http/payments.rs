@@ -56,14 +56,14 @@ pub(super) async fn submit(
     let key = idempotency_key(&headers)?;
     let record = gateway.pipeline.pay(caller, key, payment).await?;
     let location = format!("/v1/payments/{}", record.id);
-    let mut response = answer(&record)?;
+    let mut response = answer(&record, gateway.pipeline.now())?;
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
 }
 
-fn answer(record: &PaymentRecord) -> Result<Response, Problem> {
+fn answer(record: &PaymentRecord, now: time::Timestamp) -> Result<Response, Problem> {
     let status = match &record.state {
         Stage::Posted { .. } => StatusCode::CREATED,
         Stage::Authorised { .. } => StatusCode::ACCEPTED,
@@ -72,7 +72,7 @@ fn answer(record: &PaymentRecord) -> Result<Response, Problem> {
         }
         Stage::Voided { .. } => return Err(Problem::voided(record.id)),
     };
-    Ok((status, Json(PaymentAnswer::from(record))).into_response())
+    Ok((status, Json(PaymentAnswer::new(record, now))).into_response())
 }
 
 /// Tells what has become of a payment of this caller.
@@ -103,7 +103,7 @@ pub(super) async fn look_up(
     let not_found = || Problem::not_found("payment of yours with this id");
     let id = PaymentId::parse("id", &id).map_err(|_| not_found())?;
     let record = gateway.pipeline.payment(&caller, id, wait).await?.ok_or_else(not_found)?;
-    Ok(Json(PaymentAnswer::from(&record)))
+    Ok(Json(PaymentAnswer::new(&record, gateway.pipeline.now())))
 }
 
 fn wait(query: Option<&str>) -> Result<Duration, Malformed> {

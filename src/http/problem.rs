@@ -159,6 +159,11 @@ fn explained(denial: &Denial, currency: Currency) -> String {
                 None => "time alone does not make room".to_owned(),
             };
             let LimitNumbers { name, cap, posted, pending, free, asked, .. } = numbers;
+            if breach.asked > breach.cap {
+                return format!(
+                    "limit \"{name}\" allows at most {cap}{unit}; {asked} asked, which never fits"
+                );
+            }
             format!(
                 "limit \"{name}\" allows {cap}{unit}: {posted} posted, {pending} pending, {free} \
                  free, {asked} asked; {later}"

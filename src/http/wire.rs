@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::domain::ledger::{PaymentRecord, State};
 use crate::domain::party;
 use crate::domain::payment::{AccountFields, Payment, PaymentFields};
+use crate::domain::time::Timestamp;
 
 /// A payment to be signed.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -147,6 +148,9 @@ pub enum PaymentState {
     Signed,
     /// Admitted and held; its signature is not on the record yet.
     Signing,
+    /// It lapsed before a signature was on the record. It counts until an officer voids it, and is
+    /// not signed any more.
+    InDoubt,
     /// Policy or limits said no. Final.
     Denied,
     /// Given up before it was signed. Final.
@@ -185,8 +189,9 @@ pub struct PaymentAnswer {
     pub denial: Option<super::problem::DenialAnswer>,
 }
 
-impl From<&PaymentRecord> for PaymentAnswer {
-    fn from(record: &PaymentRecord) -> Self {
+impl PaymentAnswer {
+    /// What a record says at an instant.
+    pub(super) fn new(record: &PaymentRecord, now: Timestamp) -> Self {
         let mut answer = Self {
             id: record.id.to_string(),
             state: PaymentState::Signing,
@@ -199,7 +204,12 @@ impl From<&PaymentRecord> for PaymentAnswer {
             denial: None,
         };
         match &record.state {
-            State::Authorised { kid, .. } => answer.kid = Some(kid.to_string()),
+            State::Authorised { kid, .. } => {
+                answer.kid = Some(kid.to_string());
+                if record.expires_at <= now {
+                    answer.state = PaymentState::InDoubt;
+                }
+            }
             State::Posted { kid, posted_at, .. } => {
                 answer.state = PaymentState::Signed;
                 answer.kid = Some(kid.to_string());

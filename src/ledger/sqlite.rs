@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::domain::counter::{Counter, CounterId};
-use crate::domain::key::{KeyId, PublicKey};
+use crate::domain::key::{KeyId, PublicKey, Purpose};
 use crate::domain::ledger::{PaymentRecord, Submission, WorkingSet};
 use crate::domain::money::Currency;
 use crate::domain::payment::PaymentId;
@@ -59,6 +60,8 @@ pub(super) enum Names<'a> {
 /// The ledger's file, opened for writing.
 pub struct Store {
     path: PathBuf,
+    issuer: String,
+    ledger_id: String,
     connection: Option<Connection>,
     _lock: Lock,
     newest: Timestamp,
@@ -83,10 +86,13 @@ impl Store {
         guard::check_contents(path, &connection, issuer)?;
         guard::mark_in_use(&connection, true)
             .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
-        let newest = newest(&connection)
-            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+        let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+        let newest = newest(&connection).map_err(sqlite)?;
+        let ledger_id = guard::meta(&connection, "ledger_id").map_err(sqlite)?;
         Ok(Self {
             path: path.to_owned(),
+            issuer: issuer.to_owned(),
+            ledger_id,
             connection: Some(connection),
             _lock: lock,
             newest,
@@ -94,6 +100,20 @@ impl Store {
             stored: HashMap::new(),
             open: HashMap::new(),
         })
+    }
+
+    /// Whether [`Store::open`] would take the file, as far as that can be told beside a daemon that
+    /// may be running: nothing is locked, marked or written.
+    ///
+    /// # Errors
+    /// [`OpenError`] as `open` gives it.
+    pub fn examine(path: &Path, issuer: &str) -> Result<(), OpenError> {
+        guard::check_file(path)?;
+        guard::check_log(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)
+            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+        guard::check_contents(path, &connection, issuer)
     }
 
     /// The file.
@@ -104,6 +124,38 @@ impl Store {
     /// The newest instant at which anything was recorded.
     pub(super) fn newest(&self) -> Timestamp {
         self.newest
+    }
+
+    /// Records what a key is for, or confirms that it is for what is recorded: sums of one currency
+    /// never go on as those of another, and one key has one purpose (P6).
+    ///
+    /// # Errors
+    /// [`OpenError::Mismatch`] if the ledger knows the key with another purpose or currency.
+    pub fn bind_purpose(
+        &mut self,
+        key: &KeyId,
+        purpose: Purpose,
+        currency: Option<Currency>,
+    ) -> Result<(), OpenError> {
+        let path = self.path.clone();
+        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        let connection = self.connection().map_err(|_| OpenError::Missing(path.clone()))?;
+        let currency = currency.map(Currency::code).unwrap_or_default();
+        let configured = format!("{} {currency}", purpose.name());
+        let insert = "INSERT INTO key (name, purpose) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        connection.execute(insert, params![key.as_str(), configured]).map_err(sqlite)?;
+        let select = "SELECT purpose FROM key WHERE name = ?1";
+        let recorded: String =
+            connection.query_row(select, [key.as_str()], |row| row.get(0)).map_err(sqlite)?;
+        if recorded == configured {
+            return Ok(());
+        }
+        Err(OpenError::Mismatch {
+            what: format!("purpose and currency of \"{key}\""),
+            recorded,
+            configured,
+            mend: "put the recorded ones back; another purpose or currency needs another key",
+        })
     }
 
     /// Records the public key that signs under a name, or confirms that it is the recorded one.
@@ -173,41 +225,38 @@ impl Store {
         })
     }
 
-    /// Loads the rows that a batch names.
+    /// Loads the rows that a command names and that are not in the set yet.
     pub(super) fn load(
         &mut self,
         now: Timestamp,
         policy: &Policy,
-        names: &[Names<'_>],
-    ) -> Result<WorkingSet, StoreError> {
-        let mut working = WorkingSet::default();
-        for name in names {
-            let key = match name {
-                Names::Nothing => continue,
-                Names::Submission(submission) => {
-                    payments::load_submission(self.connection()?, submission, &mut working)?;
-                    let key = submission.payment.key();
-                    if !policy.keys.contains_key(key) {
-                        // It will be denied, and a name that anybody made up is not counted.
-                        continue;
-                    }
-                    key.clone()
+        names: &Names<'_>,
+        working: &mut WorkingSet,
+    ) -> Result<(), StoreError> {
+        let key = match names {
+            Names::Nothing => return Ok(()),
+            Names::Submission(submission) => {
+                payments::load_submission(self.connection()?, submission, working)?;
+                let key = submission.payment.key();
+                if !policy.keys.contains_key(key) {
+                    // It will be denied, and a name that anybody made up is not counted.
+                    return Ok(());
                 }
-                Names::Payment(id) => {
-                    let cached = self.open.get(id).cloned();
-                    let record = match cached {
-                        Some(record) => Some(record),
-                        None => payments::by_id(self.connection()?, *id)?,
-                    };
-                    let Some(record) = record else { continue };
-                    let key = record.payment.key().clone();
-                    working.load_payment(record);
-                    key
-                }
-            };
-            self.load_counter(now, policy, CounterId::of_key(&key), &mut working)?;
-        }
-        Ok(working)
+                key.clone()
+            }
+            Names::Payment(id) => {
+                let known = working.payment(*id).or_else(|| self.open.get(id)).cloned();
+                let record = match known {
+                    Some(record) => Some(record),
+                    None => payments::by_id(self.connection()?, *id)?,
+                };
+                let Some(record) = record else { return Ok(()) };
+                let key = record.payment.key().clone();
+                working.load_payment(record);
+                key
+            }
+        };
+        self.load_counter(now, policy, CounterId::of_key(&key), working)
     }
 
     fn load_counter(
@@ -276,9 +325,21 @@ impl Store {
         self.connection = None;
         let sqlite = |source| OpenError::Sqlite { path: self.path.clone(), source };
         guard::check_file(&self.path)?;
+        guard::check_log(&self.path)?;
         let connection = connect(&self.path)?;
-        self.newest = newest(&connection).map_err(sqlite)?;
+        guard::check_contents(&self.path, &connection, &self.issuer)?;
+        let ledger_id = guard::meta(&connection, "ledger_id").map_err(sqlite)?;
+        let found = newest(&connection).map_err(sqlite)?;
+        if ledger_id != self.ledger_id || found < self.newest {
+            return Err(OpenError::Mismatch {
+                what: "the ledger that was open before".to_owned(),
+                recorded: format!("{ledger_id} up to {found}"),
+                configured: format!("{} up to {}", self.ledger_id, self.newest),
+                mend: "another file lies in its place; put the right one back",
+            });
+        }
         guard::mark_in_use(&connection, true).map_err(sqlite)?;
+        self.newest = found;
         self.connection = Some(connection);
         Ok(())
     }
@@ -288,6 +349,7 @@ impl Store {
         let connection = self.connection.take().ok_or(StoreError::Closed)?;
         guard::mark_in_use(&connection, false)?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         connection.close().map_err(|(_, refused)| refused)?;
         Ok(())
     }
@@ -310,6 +372,9 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // A handle that is given up must leave the log behind: merging and deleting it would look
+    // like a log that was lost. Only a clean close merges.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
     let mode: String =
         connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(sqlite)?;
     connection.execute_batch("PRAGMA synchronous = FULL").map_err(sqlite)?;

@@ -82,19 +82,20 @@ impl Writer {
         while let Some(first) = self.commands.blocking_recv() {
             let batch = self.gather(first);
             let size = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-            let mut replies = Vec::with_capacity(batch.len());
-            match self.decide_and_commit(batch, &mut replies) {
-                Ok(()) => {
+            match self.decide_and_commit(batch) {
+                Ok(decided) => {
                     self.health.batches.fetch_add(1, Ordering::Relaxed);
                     self.health.commands.fetch_add(size, Ordering::Relaxed);
                     self.health.set(None);
-                    replies.into_iter().for_each(|decided| self.answer(decided));
+                    decided.into_iter().for_each(|decided| self.answer(decided));
                 }
-                Err(failure) => {
+                Err(Broken { failure, waits_for_a_person }) => {
                     tracing::error!(%failure, "a batch was not committed");
                     self.health.set(Some(failure.to_string()));
-                    replies.into_iter().for_each(|decided| decided.fail(&failure));
-                    self.recover(&failure);
+                    match waits_for_a_person {
+                        true => return self.refuse_everything(&failure),
+                        false => self.recover(&failure),
+                    }
                 }
             }
         }
@@ -113,27 +114,47 @@ impl Writer {
         batch
     }
 
-    fn decide_and_commit(
-        &mut self,
-        batch: Vec<Command>,
-        replies: &mut Vec<Decided>,
-    ) -> Result<(), LedgerFailure> {
-        let loaded = self.now().and_then(|now| {
-            let names = batch.iter().map(Command::names).collect::<Vec<_>>();
-            Ok((now, self.store.load(now, &self.policy, &names).map_err(storage)?))
-        });
-        let (now, mut working) = match loaded {
-            Ok(loaded) => loaded,
+    /// Decides a batch and makes it durable. On failure everybody in it has been told.
+    fn decide_and_commit(&mut self, batch: Vec<Command>) -> Result<Vec<Decided>, Broken> {
+        let now = match self.now() {
+            Ok(now) => now,
             Err(failure) => {
                 batch.into_iter().for_each(|command| command.fail(&failure));
-                return Err(failure);
+                return Err(Broken { failure, waits_for_a_person: false });
             }
         };
-        working.advance(now).map_err(miscount)?;
-        for command in batch {
-            replies.push(decide(now, &self.policy, &mut working, command).map_err(miscount)?);
+        let mut working = WorkingSet::default();
+        let mut loaded = Vec::with_capacity(batch.len());
+        let mut batch = batch.into_iter();
+        while let Some(command) = batch.next() {
+            match self.store.load(now, &self.policy, &command.names(), &mut working) {
+                Ok(()) => loaded.push(command),
+                // A row that cannot be read concerns those who name it and nobody else.
+                Err(refused @ StoreError::Row(_)) => {
+                    tracing::error!(%refused, "a request names a row that cannot be read");
+                    command.fail(&LedgerFailure::Storage(refused.to_string()));
+                }
+                Err(refused) => {
+                    let broken = Broken::from(refused);
+                    let all = loaded.into_iter().chain([command]).chain(batch);
+                    all.for_each(|command| command.fail(&broken.failure));
+                    return Err(broken);
+                }
+            }
         }
-        self.store.commit(now, &self.policy, working).map_err(storage)
+        for key in working.advance(now) {
+            tracing::error!(%key, "the sums of a key contradict its slots; it signs nothing");
+        }
+        let decide = |command| decide(now, &self.policy, &mut working, command);
+        let decided: Vec<Decided> = loaded.into_iter().filter_map(decide).collect();
+        match self.store.commit(now, &self.policy, working) {
+            Ok(()) => Ok(decided),
+            Err(refused) => {
+                let broken = Broken::from(refused);
+                decided.into_iter().for_each(|decided| decided.fail(&broken.failure));
+                Err(broken)
+            }
+        }
     }
 
     /// The clock, held to the newest record. A small step back is bridged, a larger one stops
@@ -187,31 +208,63 @@ impl Writer {
             }
         }
     }
+
+    /// Until a person has looked and started the daemon again.
+    fn refuse_everything(mut self, failure: &LedgerFailure) {
+        while let Some(command) = self.commands.blocking_recv() {
+            command.fail(failure);
+        }
+    }
 }
 
+/// Why a batch was not committed.
+struct Broken {
+    failure: LedgerFailure,
+    waits_for_a_person: bool,
+}
+
+impl From<StoreError> for Broken {
+    fn from(refused: StoreError) -> Self {
+        // Somebody else writes the ledger, or memory is faulty: neither mends itself.
+        let waits_for_a_person = matches!(refused, StoreError::Disagreement(_));
+        Self { failure: LedgerFailure::Storage(refused.to_string()), waits_for_a_person }
+    }
+}
+
+/// Decides one command; `None` if that failed, which only this command is told.
 fn decide(
     now: Timestamp,
     policy: &Policy,
     working: &mut WorkingSet,
     command: Command,
-) -> Result<Decided, Miscount> {
-    Ok(match command {
+) -> Option<Decided> {
+    match command {
         Command::Reserve(submission, reply) => {
-            Decided::Reserve(reply, reserve(now, policy, working, *submission)?)
+            kept(reply, reserve(now, policy, working, *submission), Decided::Reserve)
         }
-        Command::Post(signed, reply) => Decided::Post(reply, post(now, working, &signed)?),
-        Command::Resume(id, kid, reply) => Decided::Resume(reply, resume(now, working, id, &kid)),
-        Command::Void(id, reason, reply) => Decided::Void(reply, void(now, working, id, reason)?),
-        Command::Probe(reply) => Decided::Probe(reply),
-    })
+        Command::Post(signed, reply) => kept(reply, post(now, working, &signed), Decided::Post),
+        Command::Resume(id, kid, reply) => {
+            Some(Decided::Resume(reply, resume(now, working, id, &kid)))
+        }
+        Command::Void(id, reason, reply) => {
+            kept(reply, void(now, working, id, reason), Decided::Void)
+        }
+        Command::Probe(reply) => Some(Decided::Probe(reply)),
+    }
 }
 
-fn storage(refused: StoreError) -> LedgerFailure {
-    LedgerFailure::Storage(refused.to_string())
-}
-
-fn miscount(refused: Miscount) -> LedgerFailure {
-    LedgerFailure::Storage(refused.to_string())
+fn kept<T>(
+    reply: Reply<T>,
+    answer: Result<T, Miscount>,
+    decided: impl FnOnce(Reply<T>, T) -> Decided,
+) -> Option<Decided> {
+    match answer {
+        Ok(answer) => Some(decided(reply, answer)),
+        Err(refused) => {
+            drop(reply.send(Err(LedgerFailure::Storage(refused.to_string()))));
+            None
+        }
+    }
 }
 
 impl Command {

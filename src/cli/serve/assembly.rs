@@ -80,6 +80,7 @@ pub(super) fn build(
         .collect();
     let hsm = Hsm::start(plans, clock::monotonic).map_err(Failure::broken)?;
     let reader = Reader::open(store.path()).map_err(Failure::broken)?;
+    let key_versions = reader.key_versions().map_err(Failure::broken)?;
     let (ledger, writer) =
         Ledger::start(store, Arc::clone(&policy), clock.clone()).map_err(Failure::broken)?;
     tracing::info!(
@@ -96,6 +97,7 @@ pub(super) fn build(
         reader,
         hsm: hsm.clone(),
         kids,
+        key_versions,
         clock,
         signing_wait: signing_wait(deployment),
     });
@@ -108,6 +110,9 @@ fn token_plans(deployment: &Deployment) -> Result<Vec<TokenPlan>, Failure> {
     let mut plans = Vec::new();
     for (name, token) in &deployment.tokens {
         let references = tokens::keys_on(deployment, name);
+        for key in references.iter().filter(|key| key.waive_decrypt) {
+            tracing::warn!(key = %key.id, token = name, "CKA_DECRYPT is waived by configuration");
+        }
         let names: Vec<KeyId> = references.iter().map(|key| key.id.clone()).collect();
         let settings = tokens::settings(deployment, name, token);
         let module = modules.load(settings, references).map_err(Failure::broken)?;
@@ -136,7 +141,11 @@ fn bind(
     for (key, public) in keys {
         store.bind_key(clock.now(), key, public)?;
     }
-    policy.keys.values().filter_map(|key| key.currency).try_for_each(|c| store.bind_currency(c))
+    for (id, key) in &policy.keys {
+        store.bind_purpose(id, key.purpose, key.currency)?;
+        key.currency.map_or(Ok(()), |currency| store.bind_currency(currency))?;
+    }
+    Ok(())
 }
 
 /// Twice the longest call of any token: a place in the queue and the call itself.

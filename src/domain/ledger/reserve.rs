@@ -13,7 +13,7 @@ use crate::domain::time::Timestamp;
 
 use super::judge::{Case, claim_of, judge};
 use super::record::{PaymentRecord, State};
-use super::working_set::{ClaimHolder, WorkingSet};
+use super::working_set::{Claim, ClaimHolder, WorkingSet};
 
 /// The rule that admits payments which need nobody; tiers will have names of their own.
 const RULE_WITHIN_LIMITS: &str = "within_limits";
@@ -59,7 +59,7 @@ pub enum Reservation {
 /// Decides a submission.
 ///
 /// # Errors
-/// [`Miscount`] if the working set is inconsistent; nothing of the batch may then be stored.
+/// [`Miscount`] if the working set is inconsistent; it is then unchanged.
 pub fn reserve(
     now: Timestamp,
     policy: &Policy,
@@ -78,11 +78,8 @@ pub fn reserve(
         (Err(denial), _) => Ok(deny(now, working, submission, denial)),
         (Ok(()), None) => Ok(Reservation::NoSigner),
         (Ok(()), Some(kid)) => {
-            if let Some(claim) = claim_of(&case) {
-                let holder = ClaimHolder { payment: submission.fresh_id, accepted_at: now };
-                working.take_claim(claim, holder);
-            }
-            authorise(now, policy, working, submission, kid)
+            let claim = claim_of(&case);
+            authorise(now, policy, working, submission, kid, claim)
         }
     }
 }
@@ -119,12 +116,17 @@ fn authorise(
     working: &mut WorkingSet,
     submission: Submission,
     kid: Kid,
+    claim: Option<Claim>,
 ) -> Result<Reservation, Miscount> {
     let key = submission.payment.key().clone();
     let validity = policy.keys.get(&key).ok_or(Miscount)?.validity;
     let expires_at = submission.payment.expires_at().unwrap_or_else(|| now.plus(validity));
     let spend = Spend::one(submission.payment.amount().minor_units());
+    // The one step that can fail comes first, so that a failure leaves nothing half done.
     working.counter_mut(&CounterId::of_key(&key))?.hold(spend)?;
+    if let Some(claim) = claim {
+        working.take_claim(claim, ClaimHolder { payment: submission.fresh_id, accepted_at: now });
+    }
 
     let terms = OrderTerms {
         id: submission.fresh_id,

@@ -114,7 +114,7 @@ impl Desk {
             issuer: "https://pay.example".to_owned(),
             signing_kid: Some(kid()),
         };
-        self.working.advance(now).unwrap();
+        assert_eq!(self.working.advance(now), []);
         reserve(now, &self.policy, &mut self.working, submission).unwrap()
     }
 
@@ -338,7 +338,7 @@ fn payments_in_doubt_count_until_they_are_resolved() {
         let answer = resume(now, &mut desk.working, id, &kid);
         assert!(matches!(answer, Resumption::NotNow), "{why}");
     }
-    desk.working.advance(at(30 * 86_400)).unwrap();
+    assert_eq!(desk.working.advance(at(30 * 86_400)), []);
     assert_eq!(desk.counter().used(DAY).unwrap(), Spend::one(1_000), "whatever its age");
 
     let voided = void(at(9), &mut desk.working, id, VoidReason::Officer).unwrap().unwrap();
@@ -408,7 +408,7 @@ fn run_history(mut dice: Dice, steps: u32) {
                     usize::try_from(dice.roll(u64::try_from(open.len()).unwrap())).unwrap(),
                 );
                 posted.push((now, amounts[&authorization.payment().to_string()]));
-                desk.working.advance(now).unwrap();
+                assert_eq!(desk.working.advance(now), []);
                 let posting = post(now, &mut desk.working, &signed(authorization)).unwrap();
                 assert!(matches!(posting, Posting::Posted(_)));
             }

@@ -80,12 +80,18 @@ impl WorkingSet {
         self.claims.insert(claim, holder);
     }
 
-    /// Moves all counters to an instant.
-    ///
-    /// # Errors
-    /// [`Miscount`] if a sum disagrees with its slots.
-    pub fn advance(&mut self, now: Timestamp) -> Result<(), Miscount> {
-        self.counters.values_mut().try_for_each(|counter| counter.advance(now))
+    /// Moves all counters to an instant. One whose sums disagree with its slots leaves the set, so
+    /// that payments of its key fail and no others; the names of such keys are returned.
+    pub fn advance(&mut self, now: Timestamp) -> Vec<KeyId> {
+        let mut broken = Vec::new();
+        self.counters.retain(|id, counter| {
+            let sound = counter.advance(now).is_ok();
+            if !sound {
+                broken.push(id.key.clone());
+            }
+            sound
+        });
+        broken
     }
 
     /// A payment by its identifier.

@@ -45,11 +45,9 @@ pub(super) fn load(
         .filter(|(span, _)| **span == Span::Lifetime || spans.contains(span))
         .map(|(span, sum)| (*span, *sum))
         .collect();
-    let slots = load_slots(connection, row)?;
+    let slots = load_slots(connection, row, oldest_needed(&kept, spans, now))?;
     let mut counter = Counter::from_rows(stored.pending, kept, slots);
-    for span in spans {
-        counter.keep_span(*span, now).map_err(|e| StoreError::Row(e.to_string()))?;
-    }
+    counter.keep_spans(spans, now).map_err(|e| StoreError::Row(e.to_string()))?;
     Ok((counter, stored))
 }
 
@@ -76,13 +74,25 @@ fn load_sums(connection: &Connection, row: i64) -> Result<Stored, StoreError> {
     Ok(stored)
 }
 
+/// The oldest slot that any sum counts or will count: older ones stay in the file.
+fn oldest_needed(kept: &BTreeMap<Span, RunningSum>, spans: &[Span], now: Timestamp) -> Slot {
+    let counted = kept.iter().filter(|(span, _)| **span != Span::Lifetime);
+    let counted = counted.map(|(_, sum)| sum.from);
+    let to_come = spans.iter().filter_map(|span| match span {
+        Span::Lifetime => None,
+        Span::Rolling(window) => Some(SlotWidth::Quarter.slot_at(now.minus(*window))),
+    });
+    counted.chain(to_come).min().unwrap_or(SlotWidth::Quarter.slot_at(now))
+}
+
 fn load_slots(
     connection: &Connection,
     row: i64,
+    oldest: Slot,
 ) -> Result<BTreeMap<(SlotWidth, Slot), Spend>, StoreError> {
-    let select = "SELECT width, slot, amount, count FROM spend WHERE counter = ?1";
+    let select = "SELECT width, slot, amount, count FROM spend WHERE counter = ?1 AND slot >= ?2";
     let mut statement = connection.prepare_cached(select)?;
-    let mut rows = statement.query([row])?;
+    let mut rows = statement.query([row, oldest.start_s()])?;
     let mut slots = BTreeMap::new();
     while let Some(row) = rows.next()? {
         let seconds: i64 = row.get(0)?;
@@ -112,12 +122,13 @@ pub(super) fn store(
         Some(row) => row,
         None => insert_counter(connection, id)?,
     };
+    let more = grew(counter, stored)?;
     for (span, sum) in counter.sums() {
         match stored.sums.get(span) {
             None => insert_sum(connection, row, *span, sum, counter.pending())?,
             Some(before) => {
-                let change =
-                    Change { before, after: sum, held: (stored.pending, counter.pending()) };
+                let held = (stored.pending, counter.pending());
+                let change = Change { before, after: sum, held, more };
                 update_sum(connection, policy, id, row, *span, &change)?;
             }
         }
@@ -169,6 +180,19 @@ struct Change<'a> {
     before: &'a RunningSum,
     after: &'a RunningSum,
     held: (Spend, Spend),
+    more: bool,
+}
+
+/// Whether a batch admitted more than it gave back. Then the caps in force must hold after it; a
+/// batch that only posts may stand above a cap that was lowered meanwhile.
+fn grew(counter: &Counter, stored: &Stored) -> Result<bool, StoreError> {
+    let miscount = |_| StoreError::Row("sums exceed 64 bits".to_owned());
+    let ever = |sums: &BTreeMap<Span, RunningSum>| {
+        sums.get(&Span::Lifetime).map(|sum| sum.posted).unwrap_or_default()
+    };
+    let before = ever(&stored.sums).plus(stored.pending).map_err(miscount)?;
+    let after = ever(counter.sums()).plus(counter.pending()).map_err(miscount)?;
+    Ok(after.count > before.count)
 }
 
 fn update_sum(
@@ -179,12 +203,11 @@ fn update_sum(
     span: Span,
     change: &Change<'_>,
 ) -> Result<(), StoreError> {
-    let Change { before, after, held: (held_before, held_after) } = change;
+    let Change { before, after, held: (held_before, held_after), more } = change;
     if before == after && held_before == held_after {
         return Ok(());
     }
-    let grew = held_after.count > held_before.count;
-    let cap = |measure| if grew { smallest_cap(policy, id, span, measure) } else { Ok(None) };
+    let cap = |measure| if *more { smallest_cap(policy, id, span, measure) } else { Ok(None) };
     let update = "UPDATE running_sum SET from_slot = ?3, \
                   posted_amount = ?4, posted_count = ?5, pending_amount = ?6, pending_count = ?7 \
                   WHERE counter = ?1 AND span = ?2 AND from_slot = ?8 \

@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, params};
 
@@ -10,6 +12,8 @@ use super::super::OpenError;
 use super::{APPLICATION_ID, SCHEMA, connect};
 use crate::domain::time::Timestamp;
 
+/// Size of the header of a write-ahead log, in bytes (SQLite file format, section 4.1).
+const LOG_HEADER_BYTES: u64 = 32;
 /// First bytes of every SQLite file.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -26,7 +30,7 @@ pub fn create(path: &Path, issuer: &str, ledger_id: &str, now: Timestamp) -> Res
     // Made under another name and moved, so that a crash leaves no half ledger behind.
     let draft = path.with_extension("draft");
     drop(std::fs::remove_file(&draft));
-    File::create_new(&draft).map_err(io)?;
+    File::options().create_new(true).write(true).mode(0o600).open(&draft).map_err(io)?;
     let connection =
         Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
     connection.execute_batch("PRAGMA synchronous = FULL; BEGIN").map_err(sqlite)?;
@@ -107,11 +111,13 @@ pub(super) fn check_contents(
 /// Refuses a ledger that was in use when its write-ahead log disappeared. Must run before a
 /// connection is opened, because opening one creates an empty log.
 pub(super) fn check_log(path: &Path) -> Result<(), OpenError> {
-    let log = PathBuf::from(format!("{}-wal", path.display()));
-    if log.exists() {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // A log of no more than its header says nothing: whoever reads the file leaves an empty one.
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > LOG_HEADER_BYTES) {
         return Ok(());
     }
-    let uri = format!("file:{}?immutable=1", path.display());
+    let uri = immutable_uri(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let in_use = Connection::open_with_flags(uri, flags)
         .and_then(|connection| meta(&connection, "in_use"))
@@ -132,6 +138,21 @@ pub(super) fn mark_in_use(connection: &Connection, in_use: bool) -> rusqlite::Re
     connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))
 }
 
-fn meta(connection: &Connection, name: &str) -> rusqlite::Result<String> {
+/// The file as an SQLite URI that promises that nobody writes to it.
+fn immutable_uri(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                uri.push(char::from(*byte));
+            }
+            other => uri.push_str(&format!("%{other:02X}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri
+}
+
+pub(super) fn meta(connection: &Connection, name: &str) -> rusqlite::Result<String> {
     connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
 }

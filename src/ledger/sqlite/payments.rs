@@ -12,7 +12,7 @@ use crate::domain::order::{Order, SigningInput};
 use crate::domain::payment::{Payment, PaymentId};
 use crate::domain::time::{Duration, Timestamp};
 
-use super::super::stored::{payment_of_order, payment_of_request};
+use super::super::stored::{payment_of_order, payment_of_request, signing_input};
 use super::StoreError;
 
 const COLUMNS: &str = "id, caller, idempotency_key, state, accepted_at, expires_at, request, \
@@ -109,14 +109,17 @@ fn record(row: &Row<'_>) -> Result<PaymentRecord, StoreError> {
     let wrong = |what: &str| StoreError::Row(what.to_owned());
     let text = |column| row.get::<_, String>(column).map_err(StoreError::from);
     let instant = |column| row.get(column).map(Timestamp::from_unix_ms).map_err(StoreError::from);
-    let payment = match row.get::<_, Option<Vec<u8>>>("order_bytes")? {
-        Some(order) => payment_of_order(&order).map_err(StoreError::Row)?,
+    let id = PaymentId::from_bytes(row.get("id")?);
+    let order = row.get::<_, Option<Vec<u8>>>("order_bytes")?.map(Order::from_stored);
+    let payment = match &order {
+        Some(order) => payment_of_order(id, order).map_err(StoreError::Row)?,
         None => payment_of_request(&row.get::<_, Vec<u8>>("request")?).map_err(StoreError::Row)?,
     };
     let signing_input = || -> Result<(Kid, SigningInput), StoreError> {
-        let order = Order::from_stored(row.get("order_bytes")?);
+        let order = order.ok_or_else(|| wrong("a payment has no order"))?;
         let kid = Kid::parse("kid", &text("kid")?).map_err(|e| wrong(&e.to_string()))?;
-        Ok((kid, SigningInput::from_stored(text("protected")?, order)))
+        let input = signing_input(order, text("protected")?, &kid).map_err(StoreError::Row)?;
+        Ok((kid, input))
     };
     let state = match text("state")?.as_str() {
         "denied" => {
@@ -142,7 +145,7 @@ fn record(row: &Row<'_>) -> Result<PaymentRecord, StoreError> {
     };
     let parsed = |e: crate::domain::text::Malformed| StoreError::Row(e.to_string());
     Ok(PaymentRecord {
-        id: PaymentId::from_bytes(row.get("id")?),
+        id,
         caller: CallerId::parse("caller", &text("caller")?).map_err(parsed)?,
         idempotency_key: IdempotencyKey::parse("idempotency_key", &text("idempotency_key")?)
             .map_err(parsed)?,

@@ -18,6 +18,12 @@ CREATE TABLE currency (
     exponent INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What each key is for: purpose and currency. A policy that says otherwise is refused.
+CREATE TABLE key (
+    name    TEXT PRIMARY KEY,
+    purpose TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Every public key that ever signed, for the JWKS. Public history is never lost.
 CREATE TABLE key_version (
     kid         TEXT PRIMARY KEY,

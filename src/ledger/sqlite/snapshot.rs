@@ -25,8 +25,10 @@ pub(crate) fn of_payment(
         let (counter, _) = counters::load(&transaction, now, &id, &policy.spans_of(&id))?;
         working.counters.insert(id, counter);
     }
-    working.advance(now).map_err(|e| StoreError::Row(e.to_string()))?;
-    Ok(working)
+    match working.advance(now).first() {
+        None => Ok(working),
+        Some(key) => Err(StoreError::Row(format!("the sums of key {key} contradict its slots"))),
+    }
 }
 
 /// One counter, moved to an instant.

@@ -85,13 +85,9 @@ impl Daemon {
 
     /// Status and text of the operations listener.
     pub(crate) fn operations_text(&self, path: &str) -> (u16, String) {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .build()
-            .into();
-        let mut response =
-            agent.get(format!("http://{}{path}", self.operations)).call().unwrap();
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
+        let mut response = agent.get(format!("http://{}{path}", self.operations)).call().unwrap();
         let text = response.body_mut().read_to_string().unwrap();
         (response.status().as_u16(), text)
     }

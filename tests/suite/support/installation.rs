@@ -189,7 +189,10 @@ limits = {limits}
 
     fn make_token(&self) {
         fs::create_dir(self.path("tokens")).unwrap();
-        let conf = format!("directories.tokendir = {}\nlog.level = ERROR\n", self.path("tokens").display());
+        let conf = format!(
+            "directories.tokendir = {}\nlog.level = ERROR\n",
+            self.path("tokens").display()
+        );
         fs::write(self.path("softhsm2.conf"), conf).unwrap();
         let output = Command::new("softhsm2-util")
             .args(["--init-token", "--free", "--label", "countersign"])
