@@ -26,7 +26,10 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is larger than any sensible one.
-    #[error("{} is larger than {FILE_BYTES_MAX} bytes; expected a configuration file", .0.display())]
+    #[error(
+        "{} is larger than {FILE_BYTES_MAX} bytes; expected a configuration file",
+        .0.display()
+    )]
     TooLarge(PathBuf),
     /// The file is not the TOML that was expected.
     #[error("{} is not understood:\n{message}", path.display())]

@@ -57,7 +57,10 @@ pub enum LedgerFailure {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// There is none.
-    #[error("there is no ledger at {}; `countersign init` creates one, `serve` never does", .0.display())]
+    #[error(
+        "there is no ledger at {}; `countersign init` creates one, `serve` never does",
+        .0.display()
+    )]
     Missing(PathBuf),
     /// There is one already.
     #[error("there is a ledger at {} already; `init` never overwrites one", .0.display())]
@@ -74,7 +77,10 @@ pub enum OpenError {
         found: String,
     },
     /// The file was written by a later release.
-    #[error("{} has schema {found}, this release knows {known}; run the newer release", path.display())]
+    #[error(
+        "{} has schema {found}, this release knows {known}; run the newer release",
+        path.display()
+    )]
     NewerSchema {
         /// The file.
         path: PathBuf,

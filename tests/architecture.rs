@@ -45,6 +45,15 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rusqlite", &["src/ledger"]),
 ];
 
+/// What hands out permission to sign, or takes a signature for a verified one, and the only room
+/// that may: the ledger because it commits before it answers, the workers because they verify.
+const PERMISSIONS: &[(&[&str], &str)] = &[
+    (&["domain", "ledger", "reserve"], "src/ledger"),
+    (&["domain", "ledger", "resume"], "src/ledger"),
+    (&["domain", "ledger", "post"], "src/ledger"),
+    (&["domain", "ledger", "*"], "src/ledger"),
+];
+
 /// Crates that the promises rest on.
 const FOUNDATIONS: &[&str] = &["cryptoki", "zeroize", "axum", "tokio", "serde", "p256", "tracing"];
 
@@ -95,6 +104,11 @@ const BANS: &[Ban] = &[
         why: "only a command talks to the terminal; everything else traces",
     },
     Ban {
+        patterns: &[".fulfilled("],
+        place: Place::Inside(&["src/pipeline", "src/ledger", "src/http", "src/cli", "src/config"]),
+        why: "only a worker that has verified a signature redeems an authorization",
+    },
+    Ban {
         patterns: &["mod tests", "mod doubles"],
         place: Place::Outside(&[]),
         why: "test code ships unless #[cfg(test)] stands before it",
@@ -116,6 +130,11 @@ fn crates_are_named_only_where_they_live() {
 #[test]
 fn nothing_is_written_where_it_is_banned() {
     hold(bans);
+}
+
+#[test]
+fn permission_to_sign_is_taken_from_the_ledger_alone() {
+    hold(permissions);
 }
 
 #[test]
@@ -187,6 +206,10 @@ fn every_rule_reports_the_file_that_breaks_it() {
         (bans, "http/serve.rs", "println!(\"\")", "`println!`"),
         (bans, "domain.rs", "#[cfg(test)] mod tests;\nfn f() { a.unwrap() }", ":2: `.unwrap(`"),
         (bans, "hsm/pool.rs", "mod doubles;", "`mod doubles`"),
+        (bans, "pipeline.rs", "authorization.fulfilled(signature)", "`.fulfilled(`"),
+        (permissions, "pipeline.rs", "use crate::domain::ledger::{post, reserve};", "reserve"),
+        (permissions, "http.rs", "crate::domain::ledger::resume(now)", "resume"),
+        (permissions, "cli.rs", "use crate::domain::ledger::*;", "*"),
         (names, "http/util.rs", "", "util"),
         (names, "domain/types/money.rs", "", "types"),
         (names, "http.rs", "\n\nmod helpers { }", ":3: helpers"),
@@ -218,6 +241,8 @@ fn no_rule_reports_what_is_allowed() {
         (bans, "ledger/reader.rs", "async fn read() {}"),
         (bans, "domain.rs", "use a as _; a.unwrap_or(b); b.expected(); <A as B>::c()"),
         (bans, "cli.rs", "println!()"),
+        (permissions, "ledger/writer.rs", "use crate::domain::ledger::{post, reserve};"),
+        (permissions, "pipeline.rs", "use crate::domain::ledger::{Posting, checks};"),
         (names, "domain/information.rs", "let data = types;"),
         (sizes, "a.rs", &long_tests),
         (sizes, "a.rs", &format!("struct A {{ f: fn() }}\n{}", "\n".repeat(399))),
@@ -268,6 +293,17 @@ fn homes(source: &Source) -> Vec<String> {
         Some(source.at(name.line, &format!("{home} is named only in {}", homes.join(", "))))
     };
     names.iter().filter_map(complaint).collect()
+}
+
+fn permissions(source: &Source) -> Vec<String> {
+    let names = names_used(&source.shipped, source.depth());
+    let away = PERMISSIONS.iter().filter(|(_, home)| !source.is_in(&[home]));
+    let complaints = away.flat_map(|(steps, home)| {
+        let taken = names.iter().filter(|name| name.ends_with(steps));
+        let detail = format!("{} is for {home}, which commits first", steps.join("::"));
+        taken.map(move |name| source.at(name.line, &detail)).collect::<Vec<_>>()
+    });
+    complaints.collect()
 }
 
 fn bans(source: &Source) -> Vec<String> {

@@ -11,7 +11,7 @@ pub(super) fn check(deployment: &Deployment, policy: &Policy) -> Problems {
         match deployment.keys.get(id) {
             None => problems.note(
                 format!("keys.{id}"),
-                "the policy has this key, the deployment does not; say there on which token it lies",
+                "the policy has it, the deployment does not; say there on which token it lies",
             ),
             Some(binding) if binding.thumbprint.is_none() => problems.note(
                 format!("keys.{id}.thumbprint"),

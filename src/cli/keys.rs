@@ -84,7 +84,7 @@ fn survey(deployed: &Deployed, output: &Output) -> Result<Vec<Found>, Failure> {
     Ok(found)
 }
 
-/// Looks at every key of every token; a token that cannot be used is told once for each of its keys.
+/// Looks at every key of every token; a token that cannot be used is told for each of its keys.
 pub(super) fn look_at_keys(deployment: &Deployment) -> Vec<Found> {
     let modules = Modules::default();
     let mut all = Vec::new();

@@ -7,12 +7,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::counter::{Counter, CounterId};
-use crate::domain::key::{KeyId, PublicKey, Purpose};
 use crate::domain::ledger::{PaymentRecord, Submission, WorkingSet};
-use crate::domain::money::Currency;
 use crate::domain::payment::PaymentId;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
@@ -21,6 +19,7 @@ use super::OpenError;
 use super::lock::Lock;
 use super::writer::is_open;
 
+mod bindings;
 mod counters;
 mod guard;
 pub(super) mod payments;
@@ -124,105 +123,6 @@ impl Store {
     /// The newest instant at which anything was recorded.
     pub(super) fn newest(&self) -> Timestamp {
         self.newest
-    }
-
-    /// Records what a key is for, or confirms that it is for what is recorded: sums of one currency
-    /// never go on as those of another, and one key has one purpose (P6).
-    ///
-    /// # Errors
-    /// [`OpenError::Mismatch`] if the ledger knows the key with another purpose or currency.
-    pub fn bind_purpose(
-        &mut self,
-        key: &KeyId,
-        purpose: Purpose,
-        currency: Option<Currency>,
-    ) -> Result<(), OpenError> {
-        let path = self.path.clone();
-        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
-        let connection = self.connection().map_err(|_| OpenError::Missing(path.clone()))?;
-        let currency = currency.map(Currency::code).unwrap_or_default();
-        let configured = format!("{} {currency}", purpose.name());
-        let insert = "INSERT INTO key (name, purpose) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        connection.execute(insert, params![key.as_str(), configured]).map_err(sqlite)?;
-        let select = "SELECT purpose FROM key WHERE name = ?1";
-        let recorded: String =
-            connection.query_row(select, [key.as_str()], |row| row.get(0)).map_err(sqlite)?;
-        if recorded == configured {
-            return Ok(());
-        }
-        Err(OpenError::Mismatch {
-            what: format!("purpose and currency of \"{key}\""),
-            recorded,
-            configured,
-            mend: "put the recorded ones back; another purpose or currency needs another key",
-        })
-    }
-
-    /// Records the public key that signs under a name, or confirms that it is the recorded one.
-    ///
-    /// # Errors
-    /// [`OpenError::Mismatch`] if the ledger knows the name with another key: changing the version
-    /// of a key is a rotation and never happens by editing a file.
-    pub fn bind_key(
-        &mut self,
-        now: Timestamp,
-        key: &KeyId,
-        public: &PublicKey,
-    ) -> Result<(), OpenError> {
-        let path = self.path.clone();
-        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
-        let connection = self.connection().map_err(|_| OpenError::Missing(path.clone()))?;
-        let recorded: Option<String> = connection
-            .query_row("SELECT kid FROM key_version WHERE key = ?1", [key.as_str()], |r| r.get(0))
-            .map(Some)
-            .or_else(none_if_no_rows)
-            .map_err(sqlite)?;
-        match recorded {
-            Some(kid) if kid == public.kid().as_str() => Ok(()),
-            Some(kid) => Err(OpenError::Mismatch {
-                what: format!("the public key of \"{key}\""),
-                recorded: kid,
-                configured: public.kid().to_string(),
-                mend: "put the recorded thumbprint back; a new version of a key needs a rotation",
-            }),
-            None => connection
-                .execute(
-                    "INSERT INTO key_version (kid, key, point, recorded_at) VALUES (?1, ?2, ?3, ?4)",
-                    params![
-                        public.kid().as_str(),
-                        key.as_str(),
-                        public.uncompressed().as_slice(),
-                        now.unix_ms()
-                    ],
-                )
-                .map(|_| ())
-                .map_err(sqlite),
-        }
-    }
-
-    /// Records the exponent of a currency in use, or confirms that it is the recorded one.
-    ///
-    /// # Errors
-    /// [`OpenError::Mismatch`] if this release counts the currency in another minor unit.
-    pub fn bind_currency(&mut self, currency: Currency) -> Result<(), OpenError> {
-        let path = self.path.clone();
-        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
-        let connection = self.connection().map_err(|_| OpenError::Missing(path.clone()))?;
-        let exponent = i64::from(currency.exponent());
-        let insert = "INSERT INTO currency (code, exponent) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        connection.execute(insert, params![currency.code(), exponent]).map_err(sqlite)?;
-        let select = "SELECT exponent FROM currency WHERE code = ?1";
-        let recorded: i64 =
-            connection.query_row(select, [currency.code()], |row| row.get(0)).map_err(sqlite)?;
-        if recorded == exponent {
-            return Ok(());
-        }
-        Err(OpenError::Mismatch {
-            what: format!("the decimals of {currency}"),
-            recorded: recorded.to_string(),
-            configured: exponent.to_string(),
-            mend: "run the release that wrote this ledger; amounts would be misread",
-        })
     }
 
     /// Loads the rows that a command names and that are not in the set yet.

@@ -230,6 +230,11 @@ impl Name<'_> {
         (at_root && !matches!(*name, "crate" | "super" | "self")).then_some(*name)
     }
 
+    /// Whether the path ends with these steps.
+    pub(crate) fn ends_with(&self, steps: &[&str]) -> bool {
+        self.steps.ends_with(steps)
+    }
+
     /// Whether something is taken from the crate of this name.
     pub(crate) fn is_crate(&self, name: &str) -> bool {
         self.is_entered && self.steps == [name]

@@ -1,3 +1,5 @@
+//! PINs that are read and PINs that are refused.
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tokens that sign, refuse, hang, vanish and lie, and what their pool makes of it.
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

@@ -1,3 +1,0 @@
-//! Throughput, measured: `make bench`.
-
-fn main() {}
