@@ -131,7 +131,7 @@ enum Command {
     Reserve(Box<Submission>, Reply<Reservation>),
     Post(Signed, Reply<Posting>),
     Resume(PaymentId, Kid, Reply<Resumption>),
-    Void(PaymentId, VoidReason, Reply<Option<Box<PaymentRecord>>>),
+    Void(PaymentId, VoidReason, Reply<Option<Arc<PaymentRecord>>>),
     Probe(Reply<()>),
 }
 
@@ -207,7 +207,7 @@ impl Ledger {
         &self,
         id: PaymentId,
         reason: VoidReason,
-    ) -> Result<Option<Box<PaymentRecord>>, LedgerFailure> {
+    ) -> Result<Option<Arc<PaymentRecord>>, LedgerFailure> {
         self.ask(|reply| Command::Void(id, reason, reply)).await
     }
 

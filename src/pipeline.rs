@@ -81,7 +81,7 @@ impl Pipeline {
         caller: CallerId,
         idempotency_key: IdempotencyKey,
         payment: Payment,
-    ) -> Result<PaymentRecord, Refusal> {
+    ) -> Result<Arc<PaymentRecord>, Refusal> {
         let fresh_id = fresh_id()?;
         let signing_now = self.in_flight.enter(fresh_id);
         let story = self.clone();
@@ -99,7 +99,7 @@ impl Pipeline {
         payment: Payment,
         fresh_id: PaymentId,
         signing_now: in_flight::Entry,
-    ) -> Result<PaymentRecord, Refusal> {
+    ) -> Result<Arc<PaymentRecord>, Refusal> {
         // A place at the token first: what is admitted must be able to be signed.
         let place = self.parts.hsm.permit(payment.key());
         let signing_kid = match &place {
@@ -110,12 +110,12 @@ impl Pipeline {
         let submission =
             Submission { caller, idempotency_key, payment, fresh_id, issuer, signing_kid };
         match self.parts.ledger.reserve(submission).await? {
-            Reservation::Denied(record) => Ok(*record),
+            Reservation::Denied(record) => Ok(record),
             Reservation::Conflict { payment, field } => Err(Refusal::Conflict { payment, field }),
             Reservation::Known(record) => {
                 // Whoever only waits keeps neither a place at the token nor others from signing.
                 drop((place, signing_now));
-                self.settled(*record, SUBMISSION_WAIT).await
+                self.settled(record, SUBMISSION_WAIT).await
             }
             Reservation::NoSigner => Err(place.err().map_or(Refusal::Abandoned, Refusal::from)),
             Reservation::Authorised(record, authorization) => {
@@ -123,7 +123,7 @@ impl Pipeline {
                 drop(signing_now);
                 match posted {
                     Some(posted) => Ok(posted),
-                    None => self.settled(*record, SUBMISSION_WAIT).await,
+                    None => self.settled(record, SUBMISSION_WAIT).await,
                 }
             }
         }
@@ -135,7 +135,7 @@ impl Pipeline {
         &self,
         authorization: SigningAuthorization,
         place: Permit,
-    ) -> Option<PaymentRecord> {
+    ) -> Option<Arc<PaymentRecord>> {
         let payment = authorization.payment();
         let answer = self.parts.hsm.sign(authorization, place);
         let signed = match tokio::time::timeout(self.parts.signing_wait, answer).await {
@@ -145,7 +145,7 @@ impl Pipeline {
             Err(_) => return in_doubt(payment, &"the token did not answer in time"),
         };
         match self.parts.ledger.post(signed).await {
-            Ok(Posting::Posted(record)) => Some(*record),
+            Ok(Posting::Posted(record)) => Some(record),
             Ok(Posting::Dropped) => in_doubt(payment, &"another attempt has taken over"),
             Err(failure) => in_doubt(payment, &failure),
         }
@@ -189,9 +189,11 @@ impl Pipeline {
         caller: &CallerId,
         id: PaymentId,
         wait: Duration,
-    ) -> Result<Option<PaymentRecord>, Refusal> {
+    ) -> Result<Option<Arc<PaymentRecord>>, Refusal> {
         match self.read(move |parts| parts.reader.payment(id)).await? {
-            Some(record) if record.caller == *caller => self.settled(record, wait).await.map(Some),
+            Some(record) if record.caller == *caller => {
+                self.settled(Arc::new(record), wait).await.map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -199,9 +201,9 @@ impl Pipeline {
     /// The record once it is final, or as it stands when the wait is over.
     async fn settled(
         &self,
-        record: PaymentRecord,
+        record: Arc<PaymentRecord>,
         wait: Duration,
-    ) -> Result<PaymentRecord, Refusal> {
+    ) -> Result<Arc<PaymentRecord>, Refusal> {
         if record.is_final() {
             return Ok(record);
         }
@@ -209,12 +211,12 @@ impl Pipeline {
         // Subscribed before it is read again: no outcome is missed in between.
         let mut outcome = self.parts.ledger.outcome_of(id);
         let read = || self.read(move |parts| parts.reader.payment(id));
-        let newer = read().await?.unwrap_or(record);
+        let newer = read().await?.map_or(record, Arc::new);
         if newer.is_final() || wait.is_zero() {
             return Ok(newer);
         }
         match tokio::time::timeout(wait, outcome.settled()).await {
-            Ok(()) => Ok(read().await?.unwrap_or(newer)),
+            Ok(()) => Ok(read().await?.map_or(newer, Arc::new)),
             Err(_) => Ok(newer),
         }
     }

@@ -118,7 +118,7 @@ fn look_at_tls(examination: &mut Examination, deployment: &Deployment, policy: A
     let identity = &deployment.public.identity;
     let config = tls::public(identity, provider);
     examination.keep("public TLS", config, |_| identity.certificate.display().to_string());
-    for identity in [&gateway.identity, identity] {
+    for (name, identity) in [("gateway", &gateway.identity), ("public", identity)] {
         let left = tls::time_left(&identity.certificate, Clock::system().now());
         let looked = match left {
             Ok(days) if days > 14 => {
@@ -130,7 +130,7 @@ fn look_at_tls(examination: &mut Examination, deployment: &Deployment, policy: A
             )),
             Err(wrong) => Err(wrong.to_string()),
         };
-        examination.note("server certificate", looked);
+        examination.note(&format!("{name} certificate"), looked);
     }
 }
 

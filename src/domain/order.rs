@@ -3,6 +3,8 @@
 //! It is the payload of the compact JWS (RFC 7515) byte for byte. What arises later, such as the
 //! time of signing, goes into the protected header. Both together are the *signing input*.
 
+use std::sync::Arc;
+
 use base64ct::{Base64UrlUnpadded, Encoding};
 use sha2::{Digest, Sha256};
 
@@ -35,7 +37,7 @@ pub struct OrderTerms<'a> {
 
 /// The bytes of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order(Vec<u8>);
+pub struct Order(Arc<[u8]>);
 
 impl Order {
     /// Writes the order of a payment: RFC 8785 canonical JSON of texts only.
@@ -53,12 +55,12 @@ impl Order {
             ("payment", Some(payment.to_canonical())),
             ("policy", Some(policy)),
         ]);
-        Self(order.to_canonical().into_bytes())
+        Self(order.to_canonical().into_bytes().into())
     }
 
     /// An order as the ledger kept it.
     pub fn from_stored(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self(bytes.into())
     }
 
     /// The bytes.
@@ -75,7 +77,7 @@ impl Order {
 /// Protected header and order, frozen before the token is asked (P1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningInput {
-    protected: String,
+    protected: Arc<str>,
     order: Order,
 }
 
@@ -92,12 +94,7 @@ impl SigningInput {
             ("signed_at", Some(Value::text(signed_at))),
             ("approvals", Some(Value::List(Vec::new()))),
         ]);
-        Self { protected: protected.to_canonical(), order }
-    }
-
-    /// A signing input as the ledger kept it.
-    pub fn from_stored(protected: String, order: Order) -> Self {
-        Self { protected, order }
+        Self { protected: protected.to_canonical().into(), order }
     }
 
     /// The protected header, JSON text.

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -31,6 +32,12 @@ pub use guard::create;
 const SCHEMA: i64 = 1;
 /// `PRAGMA application_id`: "Csgn".
 const APPLICATION_ID: i64 = 0x4373_676e;
+
+/// Most memory that the writing connection keeps pages in, in KiB.
+const CACHE_KIB: i64 = 64 * 1024;
+/// Pages of 4 KiB after which the log is merged into the file. Random keys touch the same pages
+/// again and again, so a long log is merged at a fraction of the cost.
+const LOG_PAGES: i64 = 16 * 1024;
 
 /// Why a store could not load or commit. The writer then opens it again.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +76,7 @@ pub struct Store {
     /// What the rows of those counters say.
     stored: HashMap<CounterId, counters::Stored>,
     /// Payments in doubt, so that an outcome needs no read.
-    open: HashMap<PaymentId, PaymentRecord>,
+    open: HashMap<PaymentId, Arc<PaymentRecord>>,
 }
 
 impl Store {
@@ -148,7 +155,7 @@ impl Store {
                 let known = working.payment(*id).or_else(|| self.open.get(id)).cloned();
                 let record = match known {
                     Some(record) => Some(record),
-                    None => payments::by_id(self.connection()?, *id)?,
+                    None => payments::by_id(self.connection()?, *id)?.map(Arc::new),
                 };
                 let Some(record) = record else { return Ok(()) };
                 let key = record.payment.key().clone();
@@ -209,7 +216,7 @@ impl Store {
         self.newest = now;
         for (record, _) in working.changed() {
             match is_open(record) {
-                true => self.open.insert(record.id, record.clone()),
+                true => self.open.insert(record.id, Arc::clone(record)),
                 false => self.open.remove(&record.id),
             };
         }
@@ -278,6 +285,8 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     let mode: String =
         connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(sqlite)?;
     connection.execute_batch("PRAGMA synchronous = FULL").map_err(sqlite)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(sqlite)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES).map_err(sqlite)?;
     let synchronous: i64 =
         connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(sqlite)?;
     if mode != "wal" || synchronous != 2 {

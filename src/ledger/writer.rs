@@ -61,7 +61,7 @@ enum Decided {
     Reserve(Reply<Reservation>, Reservation),
     Post(Reply<Posting>, Posting),
     Resume(Reply<Resumption>, Resumption),
-    Void(Reply<Option<Box<PaymentRecord>>>, Option<Box<PaymentRecord>>),
+    Void(Reply<Option<Arc<PaymentRecord>>>, Option<Arc<PaymentRecord>>),
     Probe(Reply<()>),
 }
 

@@ -1,6 +1,8 @@
 //! Reserve: the first step of a payment. For payments that need nobody it authorises as well, so
 //! that both are one commit.
 
+use std::sync::Arc;
+
 use crate::domain::authorization::{Attempt, SigningAuthorization};
 use crate::domain::caller::{CallerId, IdempotencyKey};
 use crate::domain::counter::{CounterId, Miscount, Spend};
@@ -40,7 +42,7 @@ pub struct Submission {
 #[derive(Debug)]
 pub enum Reservation {
     /// The same payment was submitted before: here is what became of it so far.
-    Known(Box<PaymentRecord>),
+    Known(Arc<PaymentRecord>),
     /// The idempotency key belongs to another payment.
     Conflict {
         /// That payment.
@@ -49,9 +51,9 @@ pub enum Reservation {
         field: &'static str,
     },
     /// Denied, and on the record.
-    Denied(Box<PaymentRecord>),
+    Denied(Arc<PaymentRecord>),
     /// Held and authorised.
-    Authorised(Box<PaymentRecord>, SigningAuthorization),
+    Authorised(Arc<PaymentRecord>, SigningAuthorization),
     /// It would have been admitted, but nothing can sign now. Leaves no trace.
     NoSigner,
 }
@@ -68,7 +70,7 @@ pub fn reserve(
 ) -> Result<Reservation, Miscount> {
     if let Some(known) = working.payment_of(&submission.caller, &submission.idempotency_key) {
         return Ok(match known.payment.first_difference(&submission.payment) {
-            None => Reservation::Known(Box::new(known.clone())),
+            None => Reservation::Known(Arc::clone(known)),
             Some(field) => Reservation::Conflict { payment: known.id, field },
         });
     }
@@ -105,9 +107,9 @@ fn deny(
     denial: Denial,
 ) -> Reservation {
     let expires_at = submission.payment.expires_at().unwrap_or(now);
-    let record = record(now, submission, expires_at, State::Denied(denial));
-    working.store(record.clone());
-    Reservation::Denied(Box::new(record))
+    let record = Arc::new(record(now, submission, expires_at, State::Denied(denial)));
+    working.store(Arc::clone(&record));
+    Reservation::Denied(record)
 }
 
 fn authorise(
@@ -142,9 +144,9 @@ fn authorise(
     let authorization =
         SigningAuthorization::issue(id, attempt, key, kid.clone(), signing_input.clone());
     let state = State::Authorised { attempt, kid, signing_input };
-    let record = record(now, submission, expires_at, state);
-    working.store(record.clone());
-    Ok(Reservation::Authorised(Box::new(record), authorization))
+    let record = Arc::new(record(now, submission, expires_at, state));
+    working.store(Arc::clone(&record));
+    Ok(Reservation::Authorised(record, authorization))
 }
 
 fn record(

@@ -1,5 +1,7 @@
 //! What follows a reservation: post the outcome, attempt again, or void.
 
+use std::sync::Arc;
+
 use crate::domain::authorization::{Signed, SigningAuthorization};
 use crate::domain::counter::{CounterId, Miscount};
 use crate::domain::key::Kid;
@@ -13,7 +15,7 @@ use super::working_set::WorkingSet;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Posting {
     /// The signature is the payment's, once the batch is committed.
-    Posted(Box<PaymentRecord>),
+    Posted(Arc<PaymentRecord>),
     /// The attempt was no longer the current one: the signature is dropped and never leaves.
     Dropped,
 }
@@ -27,9 +29,8 @@ pub fn post(
     working: &mut WorkingSet,
     signed: &Signed,
 ) -> Result<Posting, Miscount> {
-    let Some(mut record) = working.payment(signed.payment()).cloned() else {
-        return Ok(Posting::Dropped);
-    };
+    let Some(known) = working.payment(signed.payment()) else { return Ok(Posting::Dropped) };
+    let mut record = PaymentRecord::clone(known);
     match record.state {
         State::Authorised { attempt, kid, signing_input } if attempt == signed.attempt() => {
             let signature = *signed.signature();
@@ -39,8 +40,9 @@ pub fn post(
     }
     let counter = working.counter_mut(&CounterId::of_key(record.payment.key()))?;
     counter.post(record.spend(), now)?;
-    working.store(record.clone());
-    Ok(Posting::Posted(Box::new(record)))
+    let record = Arc::new(record);
+    working.store(Arc::clone(&record));
+    Ok(Posting::Posted(record))
 }
 
 /// What became of the wish to attempt a payment in doubt again.
@@ -60,7 +62,8 @@ pub fn resume(
     payment: PaymentId,
     signing_kid: &Kid,
 ) -> Resumption {
-    let Some(mut record) = working.payment(payment).cloned() else { return Resumption::NotNow };
+    let Some(known) = working.payment(payment) else { return Resumption::NotNow };
+    let mut record = PaymentRecord::clone(known);
     let State::Authorised { attempt, kid, signing_input } = record.state else {
         return Resumption::NotNow;
     };
@@ -72,7 +75,7 @@ pub fn resume(
     let again =
         SigningAuthorization::issue(payment, attempt, key, kid.clone(), signing_input.clone());
     record.state = State::Authorised { attempt, kid, signing_input };
-    working.store(record);
+    working.store(Arc::new(record));
     Resumption::Again(again)
 }
 
@@ -85,14 +88,15 @@ pub fn void(
     working: &mut WorkingSet,
     payment: PaymentId,
     reason: VoidReason,
-) -> Result<Option<Box<PaymentRecord>>, Miscount> {
-    let Some(mut record) = working.payment(payment).cloned() else { return Ok(None) };
-    if record.is_final() {
+) -> Result<Option<Arc<PaymentRecord>>, Miscount> {
+    let Some(known) = working.payment(payment).filter(|known| !known.is_final()) else {
         return Ok(None);
-    }
+    };
+    let mut record = PaymentRecord::clone(known);
     let counter = working.counter_mut(&CounterId::of_key(record.payment.key()))?;
     counter.release(record.spend())?;
     record.state = State::Voided { reason, voided_at: now };
-    working.store(record.clone());
-    Ok(Some(Box::new(record)))
+    let record = Arc::new(record);
+    working.store(Arc::clone(&record));
+    Ok(Some(record))
 }

@@ -193,7 +193,7 @@ fn denials_in_order_of_precedence() {
             change(p);
         });
         let found = match desk.submit_as(who, &format!("row-{row}"), asked, at(1)) {
-            Reservation::Denied(record) => match record.state {
+            Reservation::Denied(record) => match record.state.clone() {
                 State::Denied(denial) => denial.rule(),
                 other => panic!("row {row}: {other:?}"),
             },
@@ -219,7 +219,7 @@ fn limits_are_named_in_the_order_of_the_policy_with_their_numbers() {
         ("i", "1.00", Some(("daily", 10_000, 9_930, 100))),
     ] {
         let found = match desk.submit(id, amount) {
-            Reservation::Denied(record) => match record.state {
+            Reservation::Denied(record) => match record.state.clone() {
                 State::Denied(Denial::LimitExceeded(breach)) => Some(breach),
                 other => panic!("{id}: {other:?}"),
             },

@@ -1,6 +1,7 @@
 //! The rows that a batch names, in memory while it is decided.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -51,7 +52,7 @@ pub struct ClaimHolder {
 pub struct WorkingSet {
     /// Counters, by identifier.
     pub counters: HashMap<CounterId, Counter>,
-    payments: HashMap<PaymentId, PaymentRecord>,
+    payments: HashMap<PaymentId, Arc<PaymentRecord>>,
     by_request: HashMap<(CallerId, IdempotencyKey), PaymentId>,
     claims: HashMap<Claim, ClaimHolder>,
     changed: Vec<(PaymentId, Novelty)>,
@@ -69,7 +70,7 @@ pub enum Novelty {
 
 impl WorkingSet {
     /// Puts a payment that the ledger already holds into the set.
-    pub fn load_payment(&mut self, record: PaymentRecord) {
+    pub fn load_payment(&mut self, record: Arc<PaymentRecord>) {
         let request = (record.caller.clone(), record.idempotency_key.clone());
         self.by_request.insert(request, record.id);
         self.payments.insert(record.id, record);
@@ -95,12 +96,16 @@ impl WorkingSet {
     }
 
     /// A payment by its identifier.
-    pub fn payment(&self, id: PaymentId) -> Option<&PaymentRecord> {
+    pub fn payment(&self, id: PaymentId) -> Option<&Arc<PaymentRecord>> {
         self.payments.get(&id)
     }
 
     /// A payment by the caller's name for it.
-    pub fn payment_of(&self, caller: &CallerId, key: &IdempotencyKey) -> Option<&PaymentRecord> {
+    pub fn payment_of(
+        &self,
+        caller: &CallerId,
+        key: &IdempotencyKey,
+    ) -> Option<&Arc<PaymentRecord>> {
         self.payments.get(self.by_request.get(&(caller.clone(), key.clone()))?)
     }
 
@@ -110,7 +115,7 @@ impl WorkingSet {
     }
 
     /// Payments that this batch made or changed, each once, in order.
-    pub fn changed(&self) -> impl Iterator<Item = (&PaymentRecord, Novelty)> {
+    pub fn changed(&self) -> impl Iterator<Item = (&Arc<PaymentRecord>, Novelty)> {
         self.changed.iter().filter_map(|(id, novelty)| Some((self.payments.get(id)?, *novelty)))
     }
 
@@ -119,7 +124,7 @@ impl WorkingSet {
         self.claimed.iter().filter_map(|claim| self.claims.get_key_value(claim))
     }
 
-    pub(super) fn store(&mut self, record: PaymentRecord) {
+    pub(super) fn store(&mut self, record: Arc<PaymentRecord>) {
         let novelty = match self.payments.contains_key(&record.id) {
             true => Novelty::Known,
             false => Novelty::New,

@@ -82,6 +82,7 @@ impl Access {
         let (mut matching, mut found) = (Vec::new(), Vec::new());
         for slot in context.slots()? {
             match context.pkcs11.get_token_info(slot) {
+                Ok(token) if !token.token_initialized() => {}
                 Ok(token) => {
                     found.push(described(token.label(), Some(token.serial_number())));
                     if self.is_meant(&token) {

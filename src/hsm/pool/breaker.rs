@@ -164,9 +164,10 @@ impl TokenState {
         }
         match (before, self.any_open()) {
             (false, true) => tracing::info!(token = self.name, "token up"),
-            (true, false) => {
-                tracing::warn!(token = self.name, reason = *self.lock_trouble(), "token down");
-            }
+            (true, false) => match self.lock_trouble().as_str() {
+                "" => tracing::info!(token = self.name, "token closed"),
+                reason => tracing::warn!(token = self.name, reason, "token down"),
+            },
             _ => {}
         }
     }

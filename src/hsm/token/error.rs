@@ -44,7 +44,7 @@ pub enum TokenError {
     /// No token, or more than one, has the configured label and serial number.
     #[error(
         "{count} tokens match {wanted}; expected exactly one; found {found:?}; check `label` \
-         and `serial` of the token"
+         and `serial` of the token, and where the module looks (SoftHSM: SOFTHSM2_CONF)"
     )]
     TokenMissing {
         /// Label and serial number that are configured.

@@ -1,5 +1,7 @@
 //! Rows of payments and claims.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::domain::authorization::Attempt;
@@ -35,7 +37,7 @@ pub(super) fn load_submission(
             })
             .optional()?;
         if let Some(record) = found {
-            working.load_payment(record?);
+            working.load_payment(Arc::new(record?));
         }
     }
     load_claim(connection, &submission.payment, working)
