@@ -34,10 +34,10 @@ const SCHEMA: i64 = 1;
 const APPLICATION_ID: i64 = 0x4373_676e;
 
 /// Most memory that the writing connection keeps pages in, in KiB.
-const CACHE_KIB: i64 = 64 * 1024;
+const CACHE_KIB: i64 = 16 * 1024;
 /// Pages of 4 KiB after which the log is merged into the file. Random keys touch the same pages
 /// again and again, so a long log is merged at a fraction of the cost.
-const LOG_PAGES: i64 = 16 * 1024;
+const LOG_PAGES: i64 = 4 * 1024;
 
 /// Why a store could not load or commit. The writer then opens it again.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,5 @@
-//! Making an installation: `softhsm-setup.sh` on SoftHSM, `countersign init`, and the files in
-//! `hsm-config/` that both start from.
+//! Making an installation and looking it over: `softhsm-setup.sh` on SoftHSM, `countersign init`,
+//! the files in `hsm-config/` that installations start from, and `countersign doctor`.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,11 +9,12 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::installation::{COUNTERSIGN, fingerprint};
+use crate::support::installation::{COUNTERSIGN, PIN, fingerprint};
 use crate::support::{Installation, payment};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/softhsm-setup.sh");
 const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hsm-config");
+const DEPLOYMENT: &str = "countersign.toml";
 const LEDGER: &str = "state/ledger.sqlite3";
 
 /// What the script makes, by mode; `*` is a directory of SoftHSM's choice.
@@ -36,7 +37,7 @@ struct Place {
 impl Place {
     /// A name for a directory that is not there yet.
     fn new() -> Self {
-        let scratch = tempfile::Builder::new().prefix("csgn-setup").tempdir();
+        let scratch = tempfile::Builder::new().prefix("csgn set up").tempdir();
         Self { scratch: scratch.unwrap() }
     }
 
@@ -315,5 +316,66 @@ fn init_makes_what_serve_then_takes() {
         let found = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(found, mode, "{}: {found:o}", path.display());
     }
-    assert_eq!(installation.start().stop(), Some(0));
+    installation.start();
+}
+
+/// Lets the doctor look; tells what it says, which is never the PIN.
+fn doctor(installation: &Installation, code: i32, told: &[&str]) {
+    let output = installation.run(&["doctor"]);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{told:?}: {said}");
+    assert!(!said.contains(PIN), "the PIN is told: {said}");
+    for part in told {
+        assert!(said.contains(part), "{part:?} is not told: {said}");
+    }
+}
+
+#[test]
+fn the_doctor_finds_everything_well_with_and_without_a_daemon() {
+    let installation = Installation::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let operations = format!("[operations]\nlisten = \"{free}\"");
+    installation.edit(DEPLOYMENT, "[operations]\nlisten = \"127.0.0.1:0\"", &operations);
+    let idle = format!("none answers on {free}");
+    doctor(&installation, 0, &["everything is well", &idle]);
+    let daemon = installation.start();
+    doctor(&installation, 0, &["everything is well", &format!("ready on {free}")]);
+    let paid = installation.caller(&daemon, "shop").pay("k", &payment("1.00", "A"));
+    assert_eq!(paid.status, 201, "{paid:?}");
+    assert_eq!(daemon.stop(), Some(0));
+    doctor(&installation, 0, &["everything is well", &idle]);
+    installation.start();
+}
+
+#[test]
+fn the_doctor_tells_what_is_wrong_and_repairs_nothing() {
+    let cases: &[(fn(&Installation), &str, &[&str])] = &[
+        (|i| fs::remove_file(i.path(LEDGER)).unwrap(), "ledger", &["`countersign init`"]),
+        (|i| mode(i, "user-pin", 0o644), "key settlement-eur", &["mode 0644; expected mode 0600"]),
+        (|i| mode(i, "state", 0o755), "state directory", &["mode 755", "chmod 700"]),
+        (|i| i.edit("policy.toml", "50.00", "0.00"), "policy", &["found zero"]),
+        (|i| i.edit(DEPLOYMENT, "revoked", "no"), "client certificates", &["no.pem"]),
+    ];
+    for (spoil, what, told) in cases {
+        let installation = Installation::new();
+        spoil(&installation);
+        let ledger = fs::read(installation.path(LEDGER)).ok();
+        doctor(&installation, 1, &[told, &["one thing is wrong"][..]].concat());
+        let found = installation.run(&["doctor", "--json"]);
+        let found: Vec<Value> = serde_json::from_slice(&found.stdout).unwrap();
+        let wrong: Vec<_> = found.iter().filter(|found| found["well"] != true).collect();
+        assert!(wrong.len() == 1 && wrong[0]["what"] == *what, "expected {what}: {wrong:?}");
+        assert!(fs::read(installation.path(LEDGER)).ok() == ledger, "{what}: the ledger changed");
+    }
+    let installation = Installation::new();
+    installation.edit(DEPLOYMENT, "thumbprint = \"", "# thumbprint = \"");
+    let deployment = fs::read_to_string(installation.config()).unwrap();
+    let (_, key) = deployment.split_once("# thumbprint = ").expect("a thumbprint");
+    let pin = format!("put thumbprint = {}", key.lines().next().unwrap_or_default());
+    let told = ["keys.settlement-eur.thumbprint: missing", "is not pinned", &pin, "2 things are"];
+    doctor(&installation, 1, &told);
+}
+
+fn mode(installation: &Installation, name: &str, mode: u32) {
+    fs::set_permissions(installation.path(name), fs::Permissions::from_mode(mode)).unwrap();
 }

@@ -367,6 +367,14 @@ fn a_state_directory_that_is_gone_is_told_like_a_ledger_that_is_gone() {
 }
 
 #[test]
+fn a_daemon_that_says_that_it_is_ready_can_be_told_to_stop() {
+    let installation = Installation::new();
+    for round in 1..=10 {
+        assert_eq!(installation.start().stop(), Some(0), "round {round}");
+    }
+}
+
+#[test]
 fn a_daemon_that_is_told_to_stop_ends_well_and_knows_everything_when_it_is_back() {
     let installation = Installation::new();
     let daemon = installation.start();
