@@ -65,6 +65,13 @@ pub enum OpenError {
     /// There is one already.
     #[error("there is a ledger at {} already; `init` never overwrites one", .0.display())]
     Exists(PathBuf),
+    /// There is none, but its write-ahead log is there.
+    #[error(
+        "there is no ledger at {}, but its log {}-wal is there: the ledger was lost; put it back \
+         beside its log or restore a backup, and never make a new one there", .0.display(),
+        .0.display()
+    )]
+    LogOfLost(PathBuf),
     /// Another daemon has it.
     #[error("another countersign holds {}; stop it first", .0.display())]
     Locked(PathBuf),

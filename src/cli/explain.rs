@@ -14,6 +14,7 @@ use crate::domain::payment::{Payment, PaymentFields};
 use crate::http::problem::DenialAnswer;
 use crate::http::wire::PaymentRequest;
 use crate::ledger::reader::Reader;
+use crate::ledger::sqlite::Store;
 
 use super::Deployed;
 use super::output::{Exit, Failure, Output};
@@ -34,7 +35,9 @@ pub(super) fn run(
         return Err(Failure::refused(format!("the policy has no caller \"{caller}\"")));
     }
     let payment = read_payment(payment)?;
-    let reader = Reader::open(&deployment.ledger()).map_err(Failure::broken)?;
+    let ledger = deployment.ledger();
+    Store::examine(&ledger, &deployment.issuer).map_err(Failure::broken)?;
+    let reader = Reader::open(&ledger).map_err(Failure::broken)?;
     let now = Clock::system().now();
     let working = reader.working_set(now, &policy, &payment).map_err(Failure::broken)?;
     let checks = checks(now, &policy, &working, &caller, &payment).map_err(Failure::broken)?;
@@ -45,16 +48,19 @@ pub(super) fn run(
         "checks": checks.iter().map(|check| serde_json::json!({
             "name": check.name, "passed": check.answer.is_ok(),
         })).collect::<Vec<_>>(),
-        "denial": denial,
+        "denial": denial.map(|denial| DenialAnswer::new(denial, payment.currency())),
     });
     output.show(&explained, |_| told(&checks, denial, payment.currency(), output))?;
     Ok(if denial.is_some() { Exit::Denied } else { Exit::Done })
 }
 
 fn read_payment(path: &Path) -> Result<Payment, Failure> {
-    let unreadable = |refused: std::io::Error| {
-        Failure::refused(format!("cannot read {}: {refused}", path.display()))
+    let source = match path.to_str() {
+        Some("-") => "standard input".to_owned(),
+        _ => path.display().to_string(),
     };
+    let unreadable =
+        |refused: std::io::Error| Failure::refused(format!("cannot read {source}: {refused}"));
     let mut text = String::new();
     match path.to_str() {
         Some("-") => std::io::stdin().take(PAYMENT_BYTES_MAX).read_to_string(&mut text),
@@ -64,9 +70,8 @@ fn read_payment(path: &Path) -> Result<Payment, Failure> {
             .read_to_string(&mut text),
     }
     .map_err(unreadable)?;
-    let request: PaymentRequest = serde_json::from_str(&text).map_err(|refused| {
-        Failure::refused(format!("{} is not a payment: {refused}", path.display()))
-    })?;
+    let request: PaymentRequest = serde_json::from_str(&text)
+        .map_err(|refused| Failure::refused(format!("{source} is not a payment: {refused}")))?;
     Payment::parse(&PaymentFields::from(request)).map_err(Failure::refused)
 }
 

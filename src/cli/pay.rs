@@ -79,7 +79,11 @@ pub(super) fn run(pay: &Pay, output: &Output) -> Result<Exit, Failure> {
         Some(key) => key.clone(),
         None => drawn()?,
     };
-    let answer = daemon.post("/v1/payments", Some(&key), &body)?;
+    let answer = daemon.post("/v1/payments", Some(&key), &body).map_err(|failure| {
+        // Without the key a retry would be another payment.
+        let message = format!("{}; retry with --idempotency-key {key}", failure.message);
+        Failure { message, ..failure }
+    })?;
     output.show(&answer.body, |_| told(&answer, Some(&key), output))?;
     Ok(answer.exit())
 }

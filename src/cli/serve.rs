@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -65,6 +65,8 @@ async fn serve(
     let pipeline = services.pipeline.clone();
     let callers = Arc::clone(&services.callers);
     let listeners = services.listen(deployment).await?;
+    // Before anybody is told that we are ready: whoever is may tell us to stop.
+    let told_to_stop = StopSignals::new()?;
     announce(&listeners, output)?;
 
     let resuming = pipeline.clone();
@@ -85,7 +87,7 @@ async fn serve(
             drop(stopping.wait_for(|stop| *stop).await);
         }));
     }
-    told_to_stop().await?;
+    told_to_stop.either().await;
     tracing::info!("stopping: no new connections, requests in progress finish");
     stop.send_replace(true);
     while serving.join_next().await.is_some() {}
@@ -115,12 +117,23 @@ fn announce(listeners: &[Listener], output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn told_to_stop() -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::broken)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::broken)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT, caught from the moment that this is made.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self, Failure> {
+        let caught = |kind| signal(kind).map_err(Failure::broken);
+        let terminate = caught(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: caught(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn either(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

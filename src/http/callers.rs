@@ -20,11 +20,12 @@ use rustls::{
     SignatureScheme,
 };
 use sha2::{Digest, Sha256};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, GeneralName, X509Certificate};
 
 use crate::clock::Clock;
 use crate::domain::caller::{CallerId, CertificateIdentity};
 use crate::domain::policy::Policy;
+use crate::domain::time::Timestamp;
 
 use super::tls::{TlsError, certificates};
 
@@ -52,6 +53,8 @@ pub struct CallerVerifier {
 struct Current {
     /// The revocation list that this was made from.
     list: Vec<u8>,
+    /// When that list stops saying anything.
+    expires: Option<Timestamp>,
     /// Why nobody is let in, if the list cannot be used.
     verifier: Result<Arc<dyn ClientCertVerifier>, String>,
 }
@@ -91,7 +94,7 @@ impl CallerVerifier {
             roots: Arc::new(roots),
             revocations: revocations.map(Path::to_owned),
             generation: AtomicU64::new(0),
-            current: RwLock::new(Current { list: Vec::new(), verifier: Err(String::new()) }),
+            current: RwLock::new(Current::refusing(String::new())),
         };
         let list = verifier.read_list();
         let current = verifier.with_list(list);
@@ -107,8 +110,10 @@ impl CallerVerifier {
         let list = self.read_list();
         {
             let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            let expired = current.expires.is_some_and(|expires| expires <= self.clock.now());
             match (&list, &current.verifier) {
-                (Ok(list), Ok(_)) if *list == current.list => return,
+                (Ok(list), Ok(_)) if *list == current.list && !expired => return,
+                (Ok(list), Err(_)) if *list == current.list && expired => return,
                 (Err(reason), Err(known)) if reason == known => return,
                 _ => {}
             }
@@ -202,28 +207,69 @@ impl CallerVerifier {
     fn with_list(&self, list: Result<Vec<u8>, String>) -> Current {
         let list = match list {
             Ok(list) => list,
-            Err(reason) => return Current { list: Vec::new(), verifier: Err(reason) },
+            Err(reason) => return Current::refusing(reason),
         };
-        let verifier = self.verifier_with(&list);
-        Current { list, verifier }
+        match self.verifier_with(&list) {
+            Ok((verifier, expires)) => Current { list, expires, verifier: Ok(verifier) },
+            Err(Unusable { expires, reason }) => Current { list, expires, verifier: Err(reason) },
+        }
     }
 
-    fn verifier_with(&self, list: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    /// The verifier and until when it holds.
+    fn verifier_with(&self, list: &[u8]) -> Result<Usable, Unusable> {
         let provider = Arc::clone(&self.provider);
         let roots = Arc::clone(&self.roots);
         let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
+        let mut expires = None;
         if self.revocations.is_some() {
             let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(list)
                 .collect::<Result<_, _>>()
                 .map_err(|refused| format!("is no PEM revocation list: {refused}"))?;
             if lists.is_empty() {
-                return Err("holds no revocation list; expected one in PEM".to_owned());
+                return Err("holds no revocation list; expected one in PEM".to_owned().into());
             }
-            // A list past its nextUpdate says nothing about today, so it refuses.
+            let ends = lists.iter().map(next_update).collect::<Result<Vec<_>, _>>()?;
+            expires = ends.into_iter().flatten().min();
+            if let Some(expires) = expires.filter(|expires| *expires <= self.clock.now()) {
+                let reason = format!(
+                    "has expired at {expires} and says nothing about today; expected a list whose \
+                     nextUpdate is to come"
+                );
+                return Err(Unusable { expires: Some(expires), reason });
+            }
             builder = builder.with_crls(lists).enforce_revocation_expiration();
         }
-        builder.build().map_err(|refused| refused.to_string())
+        let built = builder.build().map_err(|refused| refused.to_string())?;
+        Ok((built, expires))
     }
+}
+
+type Usable = (Arc<dyn ClientCertVerifier>, Option<Timestamp>);
+
+/// Why a revocation list cannot be used.
+struct Unusable {
+    expires: Option<Timestamp>,
+    reason: String,
+}
+
+impl From<String> for Unusable {
+    fn from(reason: String) -> Self {
+        Self { expires: None, reason }
+    }
+}
+
+impl Current {
+    fn refusing(reason: String) -> Self {
+        Self { list: Vec::new(), expires: None, verifier: Err(reason) }
+    }
+}
+
+/// When a revocation list expires (RFC 5280 section 5.1.2.5).
+fn next_update(list: &CertificateRevocationListDer<'_>) -> Result<Option<Timestamp>, String> {
+    let (_, parsed) = CertificateRevocationList::from_der(list)
+        .map_err(|refused| format!("is no revocation list: {refused}"))?;
+    let seconds = parsed.next_update().map(|at| at.timestamp());
+    Ok(seconds.map(|s| Timestamp::from_unix_ms(s.saturating_mul(1000))))
 }
 
 impl ClientCertVerifier for CallerVerifier {

@@ -28,6 +28,12 @@ impl TlsError {
     pub(super) fn refused(path: &Path, reason: &str) -> Self {
         Self { path: path.to_owned(), reason: reason.to_owned() }
     }
+
+    fn mismatch(identity: &TlsIdentity, refused: &rustls::Error) -> Self {
+        let certificate = identity.certificate.display();
+        let reason = format!("{refused}; expected the private key of {certificate}");
+        Self::refused(&identity.private_key, &reason)
+    }
 }
 
 /// The one provider of cryptography for TLS, also used by the commands that are clients.
@@ -37,8 +43,9 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// The certificates of a PEM file, at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let refused =
-        |found: rustls::pki_types::pem::Error| TlsError::refused(path, &found.to_string());
+    let refused = |found: rustls::pki_types::pem::Error| {
+        TlsError::refused(path, &format!("{found}; expected certificates in PEM"))
+    };
     let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
         .map_err(refused)?
         .collect::<Result<_, _>>()
@@ -64,7 +71,7 @@ pub fn gateway(
         .map_err(|refused| TlsError::refused(&identity.certificate, &refused.to_string()))?
         .with_client_cert_verifier(callers)
         .with_single_cert(chain, key)
-        .map_err(|refused| TlsError::refused(&identity.private_key, &refused.to_string()))?;
+        .map_err(|refused| TlsError::mismatch(identity, &refused))?;
     // A resumed session would carry a client certificate that nobody judges again.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -86,7 +93,7 @@ pub fn public(
         .map_err(|refused| TlsError::refused(&identity.certificate, &refused.to_string()))?
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(|refused| TlsError::refused(&identity.private_key, &refused.to_string()))?;
+        .map_err(|refused| TlsError::mismatch(identity, &refused))?;
     config.alpn_protocols = alpn();
     Ok(config)
 }
@@ -112,7 +119,9 @@ type Loaded = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn load(identity: &TlsIdentity) -> Result<Loaded, TlsError> {
     let chain = certificates(&identity.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&identity.private_key)
-        .map_err(|refused| TlsError::refused(&identity.private_key, &refused.to_string()))?;
+    let key = PrivateKeyDer::from_pem_file(&identity.private_key).map_err(|found| {
+        let reason = format!("{found}; expected the private key of the certificate in PEM");
+        TlsError::refused(&identity.private_key, &reason)
+    })?;
     Ok((chain, key))
 }

@@ -85,8 +85,8 @@ impl Store {
     /// # Errors
     /// [`OpenError`], each case with its own message; nothing is repaired or created.
     pub fn open(path: &Path, issuer: &str) -> Result<Self, OpenError> {
-        let lock = Lock::take(&path.with_extension("lock"))?;
         guard::check_file(path)?;
+        let lock = Lock::take(&path.with_extension("lock"))?;
         guard::check_log(path)?;
         let connection = connect(path)?;
         guard::check_contents(path, &connection, issuer)?;

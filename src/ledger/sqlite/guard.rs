@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, params};
 
@@ -26,6 +26,10 @@ pub fn create(path: &Path, issuer: &str, ledger_id: &str, now: Timestamp) -> Res
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     if path.exists() {
         return Err(OpenError::Exists(path.to_owned()));
+    }
+    // SQLite would replay the log of a lost ledger into the new one.
+    if log_of(path).exists() {
+        return Err(OpenError::LogOfLost(path.to_owned()));
     }
     // Made under another name and moved, so that a crash leaves no half ledger behind.
     let draft = path.with_extension("draft");
@@ -111,10 +115,8 @@ pub(super) fn check_contents(
 /// Refuses a ledger that was in use when its write-ahead log disappeared. Must run before a
 /// connection is opened, because opening one creates an empty log.
 pub(super) fn check_log(path: &Path) -> Result<(), OpenError> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
     // A log of no more than its header says nothing: whoever reads the file leaves an empty one.
-    if std::fs::metadata(log).is_ok_and(|log| log.len() > LOG_HEADER_BYTES) {
+    if std::fs::metadata(log_of(path)).is_ok_and(|log| log.len() > LOG_HEADER_BYTES) {
         return Ok(());
     }
     let uri = immutable_uri(path);
@@ -136,6 +138,13 @@ pub(super) fn mark_in_use(connection: &Connection, in_use: bool) -> rusqlite::Re
     let value = if in_use { "yes" } else { "no" };
     connection.execute("UPDATE meta SET value = ?1 WHERE name = 'in_use'", [value])?;
     connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))
+}
+
+/// The write-ahead log of a ledger.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
 }
 
 /// The file as an SQLite URI that promises that nobody writes to it.

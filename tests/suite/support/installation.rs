@@ -85,15 +85,6 @@ impl Installation {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// What `serve` says when it refuses to start.
-    pub(crate) fn refusal(&self) -> String {
-        let output = self.run(&["serve"]);
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), "", "{told}");
-        told
-    }
-
     pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 3] {
         [
             ("SOFTHSM2_CONF", self.path("softhsm2.conf")),
