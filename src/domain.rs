@@ -18,6 +18,7 @@ pub mod key;
 pub mod order;
 pub mod time;
 
+pub mod counted;
 pub mod counter;
 pub mod limits;
 pub mod policy;

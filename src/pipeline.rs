@@ -11,11 +11,13 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::domain::authorization::SigningAuthorization;
 use crate::domain::caller::{CallerId, IdempotencyKey};
-use crate::domain::counter::Counter;
+use crate::domain::counter::{Counter, Parties};
 use crate::domain::key::{KeyId, Kid};
 use crate::domain::ledger::{
     Check, PaymentRecord, Posting, Reservation, Resumption, Submission, checks,
 };
+use crate::domain::limits::{Limit, Standing, Window};
+use crate::domain::party::{Account, DebtorId};
 use crate::domain::payment::{Payment, PaymentId};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
@@ -233,19 +235,44 @@ impl Pipeline {
         let (caller, now) = (caller.clone(), self.parts.clock.now());
         let judged = self.read(move |parts| {
             let policy = &parts.policy;
-            let working = parts.reader.working_set(now, policy, &payment)?;
+            let working = parts.reader.working_set(now, policy, &caller, &payment)?;
             Ok(checks(now, policy, &working, &caller, &payment))
         });
         judged.await?.map_err(Refusal::from)
     }
 
-    /// The counter of a key, moved to the instant that is returned with it.
+    /// How limits stand for a caller, and for a debtor and a creditor if any are named; `None` for
+    /// limits that are about one who is not.
     ///
     /// # Errors
     /// [`Refusal`] if the ledger cannot be read.
-    pub async fn counter(&self, key: &KeyId) -> Result<(Counter, Timestamp), Refusal> {
-        let (key, now) = (key.clone(), self.parts.clock.now());
-        self.read(move |parts| Ok((parts.reader.counter(now, &parts.policy, &key)?, now))).await
+    pub async fn standings(
+        &self,
+        caller: &CallerId,
+        limits: Vec<Limit>,
+        debtor: Option<DebtorId>,
+        creditor: Option<Account>,
+    ) -> Result<(Vec<(Limit, Option<Standing>)>, Timestamp), Refusal> {
+        let (caller, now) = (caller.clone(), self.parts.clock.now());
+        let read = self.read(move |parts| {
+            let namespace = parts.policy.namespace_of(&caller);
+            let (debtor, creditor) = (debtor.as_ref(), creditor.as_ref());
+            let parties = Parties { caller: &caller, namespace: &namespace, debtor, creditor };
+            let mut standings = Vec::with_capacity(limits.len());
+            for limit in limits {
+                let standing = match (limit.window, limit.counter(&parties)) {
+                    (Window::PerPayment, _) => Some(limit.standing(&Counter::default())),
+                    (Window::Sum(_), None) => None,
+                    (Window::Sum(_), Some(id)) => {
+                        let counter = parts.reader.counter(now, &parts.policy, &id)?;
+                        Some(limit.standing(&counter))
+                    }
+                };
+                standings.push((limit, standing));
+            }
+            Ok(standings)
+        });
+        Ok((read.await?, now))
     }
 
     /// Every key version on the record, oldest first.

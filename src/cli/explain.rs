@@ -39,7 +39,7 @@ pub(super) fn run(
     Store::examine(&ledger, &deployment.issuer).map_err(Failure::broken)?;
     let reader = Reader::open(&ledger).map_err(Failure::broken)?;
     let now = Clock::system().now();
-    let working = reader.working_set(now, &policy, &payment).map_err(Failure::broken)?;
+    let working = reader.working_set(now, &policy, &caller, &payment).map_err(Failure::broken)?;
     let checks = checks(now, &policy, &working, &caller, &payment).map_err(Failure::broken)?;
     let denial = checks.iter().find_map(|check| check.answer.as_ref().err());
     let explained = serde_json::json!({

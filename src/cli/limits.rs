@@ -15,6 +15,12 @@ const BAR_WIDTH: usize = 24;
 pub(super) struct Limits {
     /// Name of the key; all keys of ours if it is left out.
     key: Option<String>,
+    /// A debtor of ours, for limits per debtor.
+    #[arg(long, value_name = "ID")]
+    debtor: Option<String>,
+    /// A creditor account such as iban:ES9121000418450200051332, for limits per creditor.
+    #[arg(long, value_name = "ACCOUNT")]
+    creditor: Option<String>,
     #[command(flatten)]
     caller: Caller,
 }
@@ -30,13 +36,14 @@ pub(super) fn run(limits: &Limits, output: &Output) -> Result<Exit, Failure> {
             settlement.filter_map(|key| Some(key["id"].as_str()?.to_owned())).collect()
         }
     };
+    let query = query(limits);
     let mut answers = Vec::new();
     for key in keys {
         let plain = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if !plain {
             return Err(Failure::refused(format!("found {key:?}; expected the name of a key")));
         }
-        let answer = daemon.get(&format!("/v1/keys/{key}/limits"))?;
+        let answer = daemon.get(&format!("/v1/keys/{key}/limits{query}"))?;
         if answer.status != 200 {
             return Err(Failure { message: answer.problem(), exit: answer.exit() });
         }
@@ -46,6 +53,22 @@ pub(super) fn run(limits: &Limits, output: &Output) -> Result<Exit, Failure> {
         answers.iter().map(|answer| table(answer, output)).collect::<Vec<_>>().join("\n\n")
     })?;
     Ok(Exit::Done)
+}
+
+/// The query that names debtor and creditor, percent-encoded (RFC 3986 section 2.1).
+fn query(limits: &Limits) -> String {
+    let encoded = |text: &str| -> String {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        text.bytes()
+            .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+            .collect()
+    };
+    let named = [("debtor", &limits.debtor), ("creditor", &limits.creditor)];
+    let named = named.into_iter().filter_map(|(name, value)| {
+        value.as_ref().map(|value| format!("{name}={}", encoded(value)))
+    });
+    let query = named.collect::<Vec<_>>().join("&");
+    if query.is_empty() { query } else { format!("?{query}") }
 }
 
 fn table(answer: &Value, output: &Output) -> String {
@@ -60,18 +83,27 @@ fn table(answer: &Value, output: &Output) -> String {
         return format!("{heading}\n  {}", output.warning("unlimited, says the policy"));
     }
     let limits = answer["limits"].as_array().cloned().unwrap_or_default();
-    let header = ["limit", "window", "used", "", "posted", "pending", "free", "of", "next release"];
+    let header =
+        ["limit", "per", "window", "used", "", "posted", "pending", "free", "of", "next release"];
     let mut rows = vec![header.map(str::to_owned)];
     let mut bars = vec![String::new()];
     for limit in &limits {
         let share = share(limit);
         let unit = if limit["measure"] == "count" { " payments" } else { "" };
-        let used = match limit["window"] == "payment" {
-            true => String::new(),
-            false => format!("{:>3} %", share / 10),
+        let shown = if limit["posted"].is_null() {
+            Shown::NobodyNamed
+        } else if limit["window"] == "payment" {
+            Shown::EachPayment
+        } else {
+            Shown::Share(share)
+        };
+        let used = match shown {
+            Shown::Share(share) => format!("{:>3} %", share / 10),
+            Shown::EachPayment | Shown::NobodyNamed => String::new(),
         };
         rows.push([
             text(&limit["name"]),
+            text(&limit["per"]).replace('_', " "),
             text(&limit["window"]),
             used,
             String::new(),
@@ -81,7 +113,7 @@ fn table(answer: &Value, output: &Output) -> String {
             format!("{}{unit}", text(&limit["cap"])),
             text(&limit["next_release"]).split('.').next().unwrap_or_default().replace('T', " "),
         ]);
-        bars.push(bar(limit["window"] == "payment", share, output));
+        bars.push(bar(&shown, output));
     }
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
@@ -90,10 +122,9 @@ fn table(answer: &Value, output: &Output) -> String {
     let lines = rows.iter().zip(&bars).enumerate().map(|(index, (row, bar))| {
         let cells =
             row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-                3 if index == 0 => " ".repeat(BAR_WIDTH),
-                3 => bar.clone(),
-                0 | 1 | 8 => format!("{cell:<width$}"),
-                7 => format!("{cell:<width$}"),
+                4 if index == 0 => " ".repeat(BAR_WIDTH),
+                4 => bar.clone(),
+                0..=2 | 8 | 9 => format!("{cell:<width$}"),
                 _ => format!("{cell:>width$}"),
             });
         let line = cells.collect::<Vec<_>>().join("  ");
@@ -114,10 +145,26 @@ fn share(limit: &Value) -> u64 {
     u64::try_from(share).unwrap_or(1000).min(1000)
 }
 
-fn bar(per_payment: bool, share: u64, output: &Output) -> String {
-    if per_payment {
-        return output.faint(&format!("{:<BAR_WIDTH$}", "each payment by itself"));
-    }
+/// What stands in the place of a bar.
+enum Shown {
+    /// The used share of the cap, in thousandths.
+    Share(u64),
+    /// Nothing is added up.
+    EachPayment,
+    /// It depends on whom one asks for.
+    NobodyNamed,
+}
+
+fn bar(shown: &Shown, output: &Output) -> String {
+    let share = match shown {
+        Shown::EachPayment => {
+            return output.faint(&format!("{:<BAR_WIDTH$}", "each payment by itself"));
+        }
+        Shown::NobodyNamed => {
+            return output.faint(&format!("{:<BAR_WIDTH$}", "say of whom: --debtor …"));
+        }
+        Shown::Share(share) => *share,
+    };
     let eighths = usize::try_from(share).unwrap_or(1000) * BAR_WIDTH * 8 / 1000;
     // Something used is never shown as nothing.
     let eighths = if share > 0 { eighths.max(1) } else { 0 };

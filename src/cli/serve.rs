@@ -39,7 +39,7 @@ pub(super) fn run(deployed: &Deployed, output: &Output) -> Result<Exit, Failure>
             deployment.policy.display()
         )));
     }
-    let daemon = assembly::build(&deployment, Arc::new(policy), Clock::system())?;
+    let daemon = assembly::build(&deployment, policy, Clock::system())?;
     let Daemon { services, hsm, writer } = daemon;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -5,18 +5,20 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::domain::caller::{CallerId, CertificateIdentity};
-use crate::domain::counter::{Axis, Span};
+use crate::domain::caller::{CallerId, CertificateIdentity, Namespace};
+use crate::domain::counter::Scope;
 use crate::domain::key::{KeyId, Purpose};
-use crate::domain::limits::{Limit, Measure, Window};
 use crate::domain::money::Currency;
-use crate::domain::policy::{Caller, KeyPolicy, Policy};
+use crate::domain::party::Account;
+use crate::domain::policy::{Caller, Creditors, KeyPolicy, Listed, Policy};
 use crate::domain::text::Malformed;
 use crate::domain::time::Duration;
 
 use super::{ConfigError, Problems, parse, read};
 
 mod file;
+mod limits;
+mod sets;
 
 /// The schema that this release reads.
 const SCHEMA: &str = "countersign/policy/1";
@@ -63,9 +65,12 @@ fn check(file: file::Policy, version: String, problems: &mut Problems) -> Option
         .filter_map(|(name, key)| {
             let place = format!("keys.{name}");
             let id = problems.keep(KeyId::parse(&place, name));
-            Some((id?, check_key(&place, key, &callers, problems)?))
+            let id = id?;
+            let checked = check_key(&place, &id, key, &callers, problems)?;
+            Some((id, checked))
         })
         .collect();
+    let keys = sets::joined(&file.sets, keys, problems);
     Some(Policy { version, duplicate_window: duplicate_window?, callers, keys })
 }
 
@@ -105,13 +110,19 @@ fn check_callers(
             certificates.insert(identity);
         }
         let repeats_end_to_end_ids = caller.repeats_end_to_end_ids;
-        checked.insert(id, Caller { certificates, repeats_end_to_end_ids });
+        let namespace = caller
+            .debtors
+            .as_deref()
+            .map(|text| problems.keep(Namespace::parse(&format!("callers.{name}.debtors"), text)));
+        let namespace = namespace.flatten().unwrap_or_else(|| Namespace::of(&id));
+        checked.insert(id, Caller { certificates, repeats_end_to_end_ids, namespace });
     }
     checked
 }
 
 fn check_key(
     place: &str,
+    id: &KeyId,
     key: &file::Key,
     callers: &BTreeMap<CallerId, Caller>,
     problems: &mut Problems,
@@ -139,110 +150,37 @@ fn check_key(
             }
         }
     }
-    let limits = check_limits(place, key, currency, problems);
-    Some(KeyPolicy { purpose: purpose?, currency, callers: allowed, validity: validity?, limits })
+    let scope = Scope::Key(id.clone());
+    let limits = limits::of_key(place, key, &scope, currency, problems);
+    let creditors = check_creditors(place, key, problems);
+    let validity = validity?;
+    Some(KeyPolicy { purpose: purpose?, currency, callers: allowed, validity, creditors, limits })
 }
 
-fn check_limits(
-    place: &str,
-    key: &file::Key,
-    currency: Option<Currency>,
-    problems: &mut Problems,
-) -> Vec<Limit> {
-    let listed = match &key.limits {
-        None if key.currency.is_none() => return Vec::new(),
-        None => {
-            let detail = "missing; list limits, or say limits = \"unlimited\"";
-            problems.note(format!("{place}.limits"), detail);
-            return Vec::new();
-        }
-        Some(file::Limits::Unlimited) => return Vec::new(),
-        Some(file::Limits::List(listed)) => listed,
-    };
-    if listed.is_empty() {
-        let detail = "found none; list limits, or say limits = \"unlimited\"";
-        problems.note(format!("{place}.limits"), detail);
-    }
-    let mut names = BTreeSet::new();
-    let mut limits = Vec::new();
-    for (index, limit) in listed.iter().enumerate() {
-        let place = format!("{place}.limits[{index}]");
-        if !names.insert(&limit.name) {
-            problems.note(&place, format!("the name \"{}\" is taken", limit.name));
-        }
-        limits.extend(check_limit(&place, limit, currency, problems));
-    }
-    limits
-}
-
-fn check_limit(
-    place: &str,
-    limit: &file::Limit,
-    currency: Option<Currency>,
-    problems: &mut Problems,
-) -> Option<Limit> {
-    if limit.name.is_empty() || limit.name.len() > 64 || !limit.name.is_ascii() {
-        problems.note(format!("{place}.name"), "expected 1 to 64 ASCII characters");
-    }
-    if limit.per.as_deref().is_some_and(|per| per != "key") {
-        let detail = "this release adds up per \"key\" only; leave it out";
-        problems.note(format!("{place}.per"), detail);
-    }
-    let window = match limit.window.as_str() {
-        "payment" => Some(Window::PerPayment),
-        "lifetime" => Some(Window::Sum(Span::Lifetime)),
-        text => {
-            let place = format!("{place}.window");
-            let read = duration(&place, text).map_err(|mut refused| {
-                refused.detail = format!("{}, or \"payment\", or \"lifetime\"", refused.detail);
-                refused
-            });
-            problems.keep(read).map(|length| Window::Sum(Span::Rolling(length)))
-        }
-    };
-    let (measure, cap) = check_cap(place, limit, currency, problems)?;
-    if window == Some(Window::PerPayment) && measure == Measure::Count {
-        problems.note(place, "a payment is always one; count over a longer window");
-    }
-    Some(Limit { name: limit.name.clone(), axis: Axis::Key, window: window?, measure, cap })
-}
-
-fn check_cap(
-    place: &str,
-    limit: &file::Limit,
-    currency: Option<Currency>,
-    problems: &mut Problems,
-) -> Option<(Measure, u64)> {
-    let largest = u64::try_from(i64::MAX).unwrap_or(u64::MAX);
-    match (&limit.amount, limit.count) {
-        (Some(text), None) => {
-            let place = format!("{place}.amount");
-            match problems.keep(currency?.minor_units(&place, text))? {
-                0 => {
-                    let detail = "found zero; zero is not \"unlimited\" and nothing would pass";
-                    problems.note(place, detail);
-                    None
-                }
-                cap if cap > largest => {
-                    problems.note(place, "expected less than 2^63 minor units");
-                    None
-                }
-                cap => Some((Measure::Amount, cap)),
+fn check_creditors(place: &str, key: &file::Key, problems: &mut Problems) -> Creditors {
+    let mut accounts = |name: &str, listed: &[String]| {
+        let place = format!("{place}.{name}");
+        let mut accounts = BTreeSet::new();
+        for text in listed {
+            let Some(account) = problems.keep(Account::parse(&place, text)) else { continue };
+            if !accounts.insert(account) {
+                problems.note(&place, format!("names \"{text}\" twice"));
             }
         }
-        (None, Some(count)) => match u64::try_from(count) {
-            Ok(cap) if cap > 0 => Some((Measure::Count, cap)),
-            _ => {
-                let detail = format!("found {count}; expected a whole number above zero");
-                problems.note(format!("{place}.count"), detail);
-                None
-            }
-        },
-        _ => {
-            problems.note(place, "expected exactly one of amount = \"…\" and count = …");
-            None
-        }
+        accounts
+    };
+    let allow = key.creditors_allowed.as_deref().map(|listed| {
+        let accounts = accounts("creditors_allowed", listed);
+        accounts.into_iter().map(|account| (account, Listed::Never)).collect()
+    });
+    let deny = accounts("creditors_denied", &key.creditors_denied);
+    let wait = format!("{place}.creditor_cooling_off");
+    let cooling_off = key.creditor_cooling_off.as_deref();
+    let cooling_off = cooling_off.and_then(|text| problems.keep(duration(&wait, text)));
+    if cooling_off.is_some() && allow.is_none() {
+        problems.note(wait, "needs creditors_allowed: it starts when an account is listed there");
     }
+    Creditors { allow, deny, cooling_off }
 }
 
 #[cfg(test)]

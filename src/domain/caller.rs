@@ -33,6 +33,36 @@ impl fmt::Display for CallerId {
     }
 }
 
+/// Whose debtors a caller names: its own, or those that several callers share.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Namespace(String);
+
+impl Namespace {
+    /// A name of 1 to 64 lower-case letters, digits, hyphens and underscores.
+    ///
+    /// # Errors
+    /// [`Malformed`] with rule `empty`, `length` or `characters`.
+    pub fn parse(field: &str, text: &str) -> Result<Self, Malformed> {
+        CallerId::parse(field, text).map(|name| Self(name.0))
+    }
+
+    /// The namespace that a caller has by itself.
+    pub fn of(caller: &CallerId) -> Self {
+        Self(caller.0.clone())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// What a client certificate must show to be a certain caller. Compared exactly, never by prefix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CertificateIdentity {

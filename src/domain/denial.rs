@@ -24,6 +24,17 @@ pub enum Denial {
         /// The key's currency.
         expected: String,
     },
+    /// The key has limits over debtors, and the payment names none.
+    DebtorMissing,
+    /// The creditor's account is on the key's deny list.
+    CreditorDenied,
+    /// The creditor's account is not on the key's allow list.
+    CreditorNotAllowed,
+    /// The creditor's account was listed too recently.
+    CreditorCoolingOff {
+        /// From when on it may be paid, RFC 3339; empty if that is not known yet.
+        until: String,
+    },
     /// `expires_at` is not in the future.
     Expired {
         /// The clock of the decision, RFC 3339.
@@ -52,6 +63,10 @@ impl Denial {
             Self::KeyUnknown | Self::CallerNotAllowed => "key_not_allowed",
             Self::KeyPurpose { .. } => "key_purpose",
             Self::KeyCurrency { .. } => "key_currency",
+            Self::DebtorMissing => "debtor_missing",
+            Self::CreditorDenied => "creditor_denied",
+            Self::CreditorNotAllowed => "creditor_not_allowed",
+            Self::CreditorCoolingOff { .. } => "creditor_cooling_off",
             Self::Expired { .. } => "expired",
             Self::ExpiryTooFar { .. } => "expiry_too_far",
             Self::DuplicateEndToEndId { .. } => "duplicate_end_to_end_id",

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::counter::{Axis, Counter, CounterId, Miscount, Span, Spend};
+use super::counter::{Axis, Counter, CounterId, Miscount, Parties, Scope, Span, Spend};
 use super::time::Timestamp;
 
 /// What a limit counts.
@@ -49,6 +49,7 @@ impl std::fmt::Display for Window {
             Self::PerPayment => f.write_str("payment"),
             Self::Sum(Span::Lifetime) => f.write_str("lifetime"),
             Self::Sum(Span::Rolling(window)) => write!(f, "{window}"),
+            Self::Sum(Span::Calendar(unit, zone)) => write!(f, "{} in {zone}", unit.name()),
         }
     }
 }
@@ -58,6 +59,8 @@ impl std::fmt::Display for Window {
 pub struct Limit {
     /// Name in the policy, shown in denials.
     pub name: String,
+    /// Of which keys it adds up.
+    pub scope: Scope,
     /// Over what it adds up; the key axis for limits per payment.
     pub axis: Axis,
     /// Over which time.
@@ -73,6 +76,8 @@ pub struct Limit {
 pub struct Breach {
     /// Name of the limit in the policy.
     pub limit: String,
+    /// Over what it adds up: the name of the axis.
+    pub per: String,
     /// What it counts.
     pub measure: Measure,
     /// The cap in force.
@@ -113,12 +118,12 @@ impl Breach {
 }
 
 impl Limit {
-    /// The counter that this limit reads for payments of a key; `None` for limits per payment.
-    pub fn counter(&self, of_key: &CounterId) -> Option<CounterId> {
-        match (self.window, self.axis) {
-            (Window::PerPayment, _) => None,
-            // The other axes name whom they add up; they come with their limits.
-            (Window::Sum(_), _) => Some(of_key.clone()),
+    /// The counter that this limit reads for these parties; `None` for limits per payment, and
+    /// where the axis needs a debtor and there is none.
+    pub fn counter(&self, parties: &Parties<'_>) -> Option<CounterId> {
+        match self.window {
+            Window::PerPayment => None,
+            Window::Sum(_) => CounterId::of(&self.scope, self.axis, parties),
         }
     }
 
@@ -154,6 +159,7 @@ impl Limit {
             span.and_then(|span| counter.frees_at(span, self.cap, asked, |s| self.measure.of(s)));
         Ok(Err(Breach {
             limit: self.name.clone(),
+            per: self.axis.name().to_owned(),
             measure: self.measure,
             cap: self.cap,
             posted,
@@ -170,7 +176,8 @@ mod tests {
     use crate::domain::time::Duration;
 
     fn limit(window: Window, measure: Measure, cap: u64) -> Limit {
-        Limit { name: "limit".to_owned(), axis: Axis::Key, window, measure, cap }
+        let scope = Scope::Key(crate::domain::key::KeyId::parse("key", "k").unwrap());
+        Limit { name: "limit".to_owned(), scope, axis: Axis::Key, window, measure, cap }
     }
 
     #[test]

@@ -133,6 +133,26 @@ impl Account {
     }
 }
 
+impl Account {
+    /// Reads the form that lists use: `iban:ES91…`, or a scheme, a colon and an id.
+    ///
+    /// # Errors
+    /// [`Malformed`] with rule `account`, or that of an IBAN or another scheme.
+    pub fn parse(field: &str, text: &str) -> Result<Self, Malformed> {
+        match text.split_once(':') {
+            Some(("iban", iban)) => Self::iban(field, iban),
+            Some((scheme, id)) => Self::other(field, scheme, id),
+            None => {
+                let detail = format!(
+                    "found {}; expected \"iban:\" and an IBAN, or a scheme, a colon and an id",
+                    excerpt(text)
+                );
+                Err(Malformed::new(field, "account", detail))
+            }
+        }
+    }
+}
+
 impl fmt::Display for Account {
     /// The canonical form that limits, lists and duplicates compare, such as `iban:ES91…`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

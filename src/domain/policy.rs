@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::caller::{CallerId, CertificateIdentity};
-use super::counter::{CounterId, Span};
+use super::caller::{CallerId, CertificateIdentity, Namespace};
+use super::counter::{Axis, CounterId, Scope, Span};
 use super::key::{KeyId, Purpose};
 use super::limits::{Limit, Window};
 use super::money::Currency;
-use super::time::Duration;
+use super::party::Account;
+use super::time::{Duration, Timestamp};
 
 /// A checked policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Caller {
     pub certificates: BTreeSet<CertificateIdentity>,
     /// Whether it may repeat end-to-end ids.
     pub repeats_end_to_end_ids: bool,
+    /// Whose debtors it names.
+    pub namespace: Namespace,
 }
 
 /// What the policy says about one key.
@@ -44,17 +47,37 @@ pub struct KeyPolicy {
     pub callers: BTreeSet<CallerId>,
     /// How long a payment may take to be signed, and the default of `expires_at`.
     pub validity: Duration,
-    /// All must pass. Empty only where the policy says `unlimited`.
+    /// Who may be paid.
+    pub creditors: Creditors,
+    /// All must pass, the key's own first. Empty only where the policy says `unlimited`.
     pub limits: Vec<Limit>,
 }
 
+/// Who may be paid with a key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Creditors {
+    /// The only accounts that may be paid, with the instant at which each was first listed; `None`
+    /// if all may be.
+    pub allow: Option<BTreeMap<Account, Listed>>,
+    /// Accounts that may not be paid.
+    pub deny: BTreeSet<Account>,
+    /// How long a newly listed account must wait.
+    pub cooling_off: Option<Duration>,
+}
+
+/// When an account was first listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// The ledger saw it then.
+    At(Timestamp),
+    /// No ledger has seen the policy yet.
+    Never,
+}
+
 impl KeyPolicy {
-    /// The spans over which the limits of this key add up.
-    pub fn spans(&self) -> impl Iterator<Item = Span> + '_ {
-        self.limits.iter().filter_map(|limit| match limit.window {
-            Window::PerPayment => None,
-            Window::Sum(span) => Some(span),
-        })
+    /// Whether a limit adds up over debtors, so that every payment needs one.
+    pub fn needs_debtor(&self) -> bool {
+        self.limits.iter().any(|limit| limit.axis.needs_debtor())
     }
 }
 
@@ -65,6 +88,12 @@ impl Policy {
         self.callers.iter().find(of).map(|(id, _)| id)
     }
 
+    /// Whose debtors a caller names.
+    pub fn namespace_of(&self, caller: &CallerId) -> Namespace {
+        let known = self.callers.get(caller).map(|caller| caller.namespace.clone());
+        known.unwrap_or_else(|| Namespace::of(caller))
+    }
+
     /// The keys that a caller may use, in alphabetical order.
     pub fn keys_of<'a>(
         &'a self,
@@ -73,8 +102,32 @@ impl Policy {
         self.keys.iter().filter(|(_, key)| key.callers.contains(caller))
     }
 
+    /// Everything that must be counted under this policy: the key axis of each key, and what its
+    /// limits name.
+    pub fn needs(&self) -> BTreeSet<(Scope, Axis)> {
+        let keys = self.keys.keys().map(|key| (Scope::Key(key.clone()), Axis::Key));
+        let limits = self.limits().filter(|limit| limit.window != Window::PerPayment);
+        keys.chain(limits.map(|limit| (limit.scope.clone(), limit.axis))).collect()
+    }
+
     /// The spans that a counter must keep.
     pub fn spans_of(&self, counter: &CounterId) -> Vec<Span> {
-        self.keys.get(&counter.key).map(|key| key.spans().collect()).unwrap_or_default()
+        let spans: BTreeSet<Span> = self
+            .limits_on(counter)
+            .filter_map(|limit| match limit.window {
+                Window::PerPayment => None,
+                Window::Sum(span) => Some(span),
+            })
+            .collect();
+        spans.into_iter().collect()
+    }
+
+    /// The limits that read a counter.
+    pub fn limits_on<'a>(&'a self, counter: &'a CounterId) -> impl Iterator<Item = &'a Limit> + 'a {
+        self.limits().filter(|limit| limit.axis == counter.axis && limit.scope == counter.scope)
+    }
+
+    fn limits(&self) -> impl Iterator<Item = &Limit> {
+        self.keys.values().flat_map(|key| &key.limits)
     }
 }

@@ -4,6 +4,10 @@ use std::fmt;
 
 use super::text::{Malformed, excerpt};
 
+mod zone;
+
+pub use zone::{CalendarUnit, Zone};
+
 /// An instant in UTC, in milliseconds since 1970-01-01, between the years 1970 and 9999.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -200,6 +204,11 @@ impl Slot {
     /// First second of the slot.
     pub fn start_s(self) -> i64 {
         self.0
+    }
+
+    /// The last instant of the slot.
+    pub fn last(self, width: SlotWidth) -> Timestamp {
+        Timestamp::from_unix_ms(self.end(width).unix_ms().saturating_sub(1))
     }
 
     /// The slot before this one.

@@ -1,15 +1,18 @@
 //! `/v1/keys`: what a caller may use, and how its limits stand.
 
 use axum::Json;
-use axum::extract::{Extension, Path, State};
-use serde::Serialize;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Path, Query, State};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::caller::CallerId;
-use crate::domain::counter::Counter;
+use crate::domain::counter::Scope;
 use crate::domain::key::KeyId;
-use crate::domain::limits::Limit;
+use crate::domain::limits::{Limit, Standing};
 use crate::domain::money::Currency;
+use crate::domain::party::{Account, DebtorId};
+use crate::domain::text::Malformed;
 
 use super::Gateway;
 use super::problem::{Problem, ProblemDocument, shown};
@@ -85,20 +88,29 @@ pub struct LimitsAnswer {
 pub struct LimitAnswer {
     /// Its name in the policy.
     pub name: String,
-    /// Over what it adds up: `key`.
+    /// Over what it adds up: `key`, `caller`, `debtor`, `unknown_debtor` or `creditor`.
     pub per: String,
-    /// `payment`, a duration such as `24h`, or `lifetime`.
+    /// The keys that it adds up together.
+    pub keys: Vec<String>,
+    /// `payment`, a duration such as `24h`, `day in Europe/Madrid`, `month in …`, or `lifetime`.
     pub window: String,
     /// `amount` or `count`.
     pub measure: String,
     /// The cap in force.
     pub cap: String,
-    /// Held by payments that are open or in doubt.
-    pub pending: String,
+    /// Held by payments that are open or in doubt. This and the next two are absent if the limit
+    /// is about a debtor or creditor whom the query does not name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub pending: Option<String>,
     /// Posted within the window.
-    pub posted: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub posted: Option<String>,
     /// What is left under the cap.
-    pub free: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub free: Option<String>,
     /// When time alone makes the next room, RFC 3339; absent if it never does.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -106,31 +118,53 @@ pub struct LimitAnswer {
 }
 
 impl LimitAnswer {
-    fn new(limit: &Limit, counter: &Counter, currency: Currency) -> Self {
-        let standing = limit.standing(counter);
+    fn new(limit: &Limit, standing: Option<Standing>, currency: Currency) -> Self {
         let shown = |number| shown(limit.measure, currency, number);
+        let keys = match &limit.scope {
+            Scope::Key(key) => vec![key.to_string()],
+            Scope::Keys(set) => set.keys().iter().map(ToString::to_string).collect(),
+        };
         Self {
             name: limit.name.clone(),
             per: limit.axis.name().to_owned(),
+            keys,
             window: limit.window.to_string(),
             measure: limit.measure.name().to_owned(),
             cap: shown(limit.cap),
-            pending: shown(standing.pending),
-            posted: shown(standing.posted),
-            free: shown(standing.free),
-            next_release: standing.next_release.map(|at| at.to_string()),
+            pending: standing.map(|standing| shown(standing.pending)),
+            posted: standing.map(|standing| shown(standing.posted)),
+            free: standing.map(|standing| shown(standing.free)),
+            next_release: standing
+                .and_then(|standing| standing.next_release)
+                .map(|at| at.to_string()),
         }
     }
+}
+
+/// Whose limits are asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LimitsQuery {
+    debtor: Option<String>,
+    creditor: Option<String>,
 }
 
 /// Tells how the limits of a key stand.
 #[utoipa::path(
     get, path = "/v1/keys/{id}/limits", tag = "gateway",
-    params(("id" = String, Path, description = "name of the key")),
+    params(
+        ("id" = String, Path, description = "name of the key"),
+        ("debtor" = Option<String>, Query, description = "a debtor of the caller's, for limits per \
+            debtor"),
+        ("creditor" = Option<String>, Query, description = "a creditor account such as \
+            iban:ES9121000418450200051332, for limits per creditor"),
+    ),
     responses(
         (status = 200, body = LimitsAnswer, description = "the limits of the key"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json",
             description = "no settlement key of that name is open to this caller"),
+        (status = 422, body = ProblemDocument, content_type = "application/problem+json",
+            description = "debtor or creditor is malformed"),
         (status = 503, body = ProblemDocument, content_type = "application/problem+json",
             description = "the ledger cannot be read"),
     )
@@ -139,19 +173,27 @@ pub(super) async fn limits(
     State(gateway): State<Gateway>,
     Extension(caller): Extension<CallerId>,
     Path(id): Path<String>,
+    query: Result<Query<LimitsQuery>, QueryRejection>,
 ) -> Result<Json<LimitsAnswer>, Problem> {
-    let pipeline = &gateway.pipeline;
+    let Query(query) =
+        query.map_err(|refused| Malformed::new("query", "unknown_field", refused.body_text()))?;
+    let debtor = query.debtor.map(|text| DebtorId::parse("debtor", &text)).transpose()?;
+    let creditor = query.creditor.map(|text| Account::parse("creditor", &text)).transpose()?;
+    let policy = gateway.pipeline.policy();
     let not_found = || Problem::not_found("settlement key of that name that is open to you");
     let id = KeyId::parse("id", &id).map_err(|_| not_found())?;
-    let key = pipeline.policy().keys.get(&id).filter(|key| key.callers.contains(&caller));
+    let key = policy.keys.get(&id).filter(|key| key.callers.contains(&caller));
     let (key, currency) = key.and_then(|key| Some((key, key.currency?))).ok_or_else(not_found)?;
-    let (counter, now) = pipeline.counter(&id).await?;
-    let limits = key.limits.iter().map(|limit| LimitAnswer::new(limit, &counter, currency));
+    let limits = key.limits.clone();
+    let (standings, now) = gateway.pipeline.standings(&caller, limits, debtor, creditor).await?;
+    let limits = standings.into_iter();
     Ok(Json(LimitsAnswer {
         key: id.to_string(),
         currency: currency.to_string(),
         as_of: now.to_string(),
         unlimited: key.limits.is_empty(),
-        limits: limits.collect(),
+        limits: limits
+            .map(|(limit, standing)| LimitAnswer::new(&limit, standing, currency))
+            .collect(),
     }))
 }

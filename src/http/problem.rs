@@ -59,6 +59,8 @@ pub struct ProblemDocument {
 pub struct LimitNumbers {
     /// Name of the limit in the policy.
     pub name: String,
+    /// Over what it adds up: `key`, `caller`, `debtor`, `unknown_debtor` or `creditor`.
+    pub per: String,
     /// `amount` or `count`.
     pub measure: String,
     /// The cap in force.
@@ -104,6 +106,7 @@ impl LimitNumbers {
         let shown = |number| shown(breach.measure, currency, number);
         Self {
             name: breach.limit.clone(),
+            per: breach.per.clone(),
             measure: breach.measure.name().to_owned(),
             cap: shown(breach.cap),
             posted: shown(breach.posted),
@@ -137,6 +140,18 @@ fn explained(denial: &Denial, currency: Currency) -> String {
         }
         Denial::KeyCurrency { expected } => {
             format!("the key signs {expected}; found {currency}; use the key of that currency")
+        }
+        Denial::DebtorMissing => {
+            "the key has limits over debtors; say who pays in debtor.id".to_owned()
+        }
+        Denial::CreditorDenied => "the policy forbids payments to this creditor account".to_owned(),
+        Denial::CreditorNotAllowed => {
+            "the key pays listed creditor accounts only, and this is none of them; an officer can \
+             list it"
+                .to_owned()
+        }
+        Denial::CreditorCoolingOff { until } => {
+            format!("the creditor account was listed too recently; it may be paid from {until} on")
         }
         Denial::Expired { decided_at } => {
             format!("expires_at had passed at {decided_at}; expected an instant in the future")
@@ -212,6 +227,9 @@ impl Problem {
             Denial::KeyUnknown | Denial::CallerNotAllowed => "The key is not open to this caller",
             Denial::KeyPurpose { .. } => "The key signs no payments",
             Denial::KeyCurrency { .. } => "The key signs another currency",
+            Denial::DebtorMissing => "The payment names no debtor",
+            Denial::CreditorDenied | Denial::CreditorNotAllowed => "The creditor may not be paid",
+            Denial::CreditorCoolingOff { .. } => "The creditor may not be paid yet",
             Denial::Expired { .. } => "The payment has expired",
             Denial::ExpiryTooFar { .. } => "The payment would expire too late",
             Denial::DuplicateEndToEndId { .. } => "The end-to-end id is taken",

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::domain::caller::CallerId;
 use crate::domain::counter::{Counter, CounterId};
 use crate::domain::key::{KeyId, Kid, PublicKey};
 use crate::domain::ledger::{PaymentRecord, WorkingSet};
@@ -98,12 +99,13 @@ impl Reader {
         &self,
         now: Timestamp,
         policy: &Policy,
+        caller: &CallerId,
         payment: &Payment,
     ) -> Result<WorkingSet, StoreError> {
-        self.with(|connection| snapshot::of_payment(connection, now, policy, payment))
+        self.with(|connection| snapshot::of_payment(connection, now, policy, caller, payment))
     }
 
-    /// The counter over everything that a key signs, at an instant.
+    /// A counter at an instant.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -111,9 +113,9 @@ impl Reader {
         &self,
         now: Timestamp,
         policy: &Policy,
-        key: &KeyId,
+        id: &CounterId,
     ) -> Result<Counter, StoreError> {
-        self.with(|connection| snapshot::counter(connection, now, policy, &CounterId::of_key(key)))
+        self.with(|connection| snapshot::counter(connection, now, policy, id))
     }
 
     /// Every key version on the record, oldest first.

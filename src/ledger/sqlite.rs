@@ -10,7 +10,8 @@ use std::sync::Arc;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::domain::counter::{Counter, CounterId};
+use crate::domain::counted::Counted;
+use crate::domain::counter::{Counter, CounterId, Parties};
 use crate::domain::ledger::{PaymentRecord, Submission, WorkingSet};
 use crate::domain::payment::PaymentId;
 use crate::domain::policy::Policy;
@@ -20,6 +21,7 @@ use super::OpenError;
 use super::lock::Lock;
 use super::writer::is_open;
 
+mod axes;
 mod bindings;
 mod counters;
 mod guard;
@@ -33,6 +35,8 @@ const SCHEMA: i64 = 1;
 /// `PRAGMA application_id`: "Csgn".
 const APPLICATION_ID: i64 = 0x4373_676e;
 
+/// Most counters that stay in memory between batches.
+const LIVE_MAX: usize = 20_000;
 /// Most memory that the writing connection keeps pages in, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
 /// Pages of 4 KiB after which the log is merged into the file. Random keys touch the same pages
@@ -71,6 +75,7 @@ pub struct Store {
     connection: Option<Connection>,
     _lock: Lock,
     newest: Timestamp,
+    counted: Arc<Counted>,
     /// Counters as they stand after the last commit.
     live: HashMap<CounterId, Counter>,
     /// What the rows of those counters say.
@@ -95,6 +100,10 @@ impl Store {
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
         let newest = newest(&connection).map_err(sqlite)?;
         let ledger_id = guard::meta(&connection, "ledger_id").map_err(sqlite)?;
+        let counted = axes::counted(&connection).map_err(|refused| OpenError::NotALedger {
+            path: path.to_owned(),
+            found: refused.to_string(),
+        })?;
         Ok(Self {
             path: path.to_owned(),
             issuer: issuer.to_owned(),
@@ -102,6 +111,7 @@ impl Store {
             connection: Some(connection),
             _lock: lock,
             newest,
+            counted: Arc::new(counted),
             live: HashMap::new(),
             stored: HashMap::new(),
             open: HashMap::new(),
@@ -140,16 +150,15 @@ impl Store {
         names: &Names<'_>,
         working: &mut WorkingSet,
     ) -> Result<(), StoreError> {
-        let key = match names {
+        working.counted = Arc::clone(&self.counted);
+        let moved: Vec<CounterId> = match names {
             Names::Nothing => return Ok(()),
             Names::Submission(submission) => {
                 payments::load_submission(self.connection()?, submission, working)?;
-                let key = submission.payment.key();
-                if !policy.keys.contains_key(key) {
-                    // It will be denied, and a name that anybody made up is not counted.
-                    return Ok(());
-                }
-                key.clone()
+                let Submission { caller, payment, .. } = submission;
+                let namespace = policy.namespace_of(caller);
+                let parties = Parties::of(caller, &namespace, payment);
+                self.counted.counters_of(payment.key(), &parties).collect()
             }
             Names::Payment(id) => {
                 let known = working.payment(*id).or_else(|| self.open.get(id)).cloned();
@@ -158,12 +167,13 @@ impl Store {
                     None => payments::by_id(self.connection()?, *id)?.map(Arc::new),
                 };
                 let Some(record) = record else { return Ok(()) };
-                let key = record.payment.key().clone();
+                let parties = record.parties();
+                let moved = self.counted.counters_of(record.payment.key(), &parties).collect();
                 working.load_payment(record);
-                key
+                moved
             }
         };
-        self.load_counter(now, policy, CounterId::of_key(&key), working)
+        moved.into_iter().try_for_each(|id| self.load_counter(now, policy, id, working))
     }
 
     fn load_counter(
@@ -221,6 +231,11 @@ impl Store {
             };
         }
         self.live.extend(working.counters.drain());
+        if self.live.len() > LIVE_MAX {
+            // Those that are in use come back with their next payment.
+            self.live.clear();
+            self.stored.clear();
+        }
         Ok(())
     }
 

@@ -142,8 +142,8 @@ impl Writer {
                 }
             }
         }
-        for key in working.advance(now) {
-            tracing::error!(%key, "the sums of a key contradict its slots; it signs nothing");
+        for scope in working.advance(now) {
+            tracing::error!(%scope, "sums contradict their slots; what they count is not signed");
         }
         let decide = |command| decide(now, &self.policy, &mut working, command);
         let decided: Vec<Decided> = loaded.into_iter().filter_map(decide).collect();

@@ -212,11 +212,14 @@ fn limits_are_shown_as_bars_and_as_numbers() {
         said.out.lines().map(|line| line.split_whitespace().collect()).collect();
     let half = format!("{}{}", "█".repeat(12), "░".repeat(12));
     let quarter = format!("{}{}", "█".repeat(6), "░".repeat(18));
-    assert_eq!(rows[1].join(" "), "limit window used posted pending free of next release");
-    assert_eq!(rows[2].join(" "), "single payment each payment by itself 0.00 0.00 5.00 5.00");
-    assert_eq!(rows[3][..9], ["day", "1d", "50", "%", &half, "5.00", "0.00", "5.00", "10.00"]);
-    assert_eq!(rows[3].len(), 11, "the day frees up at some time: {}", said.out);
-    let ever = ["ever", "lifetime", "25", "%", &quarter, "1", "0", "3", "4", "payments"];
+    assert_eq!(rows[1].join(" "), "limit per window used posted pending free of next release");
+    assert_eq!(rows[2].join(" "), "single key payment each payment by itself 0.00 0.00 5.00 5.00");
+    assert_eq!(
+        rows[3][..10],
+        ["day", "key", "1d", "50", "%", &half, "5.00", "0.00", "5.00", "10.00"]
+    );
+    assert_eq!(rows[3].len(), 12, "the day frees up at some time: {}", said.out);
+    let ever = ["ever", "key", "lifetime", "25", "%", &quarter, "1", "0", "3", "4", "payments"];
     assert_eq!(rows[4], ever);
 
     let answer = installation.caller(&daemon, "shop").get("/v1/keys/settlement-eur/limits");

@@ -16,6 +16,7 @@ mod commands;
 mod concurrency;
 mod crashes;
 mod interface;
+mod limits;
 mod malformed;
 mod payments;
 mod secrets;

@@ -48,7 +48,7 @@ pub(super) struct Services {
 
 pub(super) fn build(
     deployment: &Deployment,
-    policy: Arc<Policy>,
+    mut policy: Policy,
     clock: Clock,
 ) -> Result<Daemon, Failure> {
     let provider = tls::provider();
@@ -56,7 +56,7 @@ pub(super) fn build(
         CallerVerifier::load(
             &deployment.gateway.client_ca,
             deployment.gateway.client_revocations.as_deref(),
-            Arc::clone(&policy),
+            Arc::new(policy.clone()),
             clock.clone(),
             Arc::clone(&provider),
         )
@@ -68,11 +68,15 @@ pub(super) fn build(
     let gateway_tls = TlsAcceptor::from(Arc::new(gateway_tls.map_err(Failure::broken)?));
     let public_tls = TlsAcceptor::from(Arc::new(public_tls.map_err(Failure::broken)?));
 
-    // The ledger first: its lock keeps a second daemon from logging in to the tokens.
+    // The ledger before the tokens: its lock keeps a second daemon from logging in to them.
     let mut store =
         Store::open(&deployment.ledger(), &deployment.issuer).map_err(Failure::broken)?;
+    store.date_creditors(clock.now(), &mut policy).map_err(Failure::broken)?;
+    let policy = Arc::new(policy);
     let plans = token_plans(deployment)?;
     bind(&mut store, &plans, &policy, &clock).map_err(Failure::broken)?;
+    let progress = |read| tracing::info!(payments = read, "counting a new axis of the limits");
+    store.count_axes(&policy.needs(), progress).map_err(Failure::broken)?;
     let kids = plans
         .iter()
         .flat_map(|plan| &plan.keys)
@@ -140,6 +144,9 @@ fn bind(
         plans.iter().flat_map(|plan| &plan.keys).map(|(key, public)| (key, public)).collect();
     for (key, public) in keys {
         store.bind_key(clock.now(), key, public)?;
+    }
+    for (id, caller) in &policy.callers {
+        store.bind_namespace(id, &caller.namespace)?;
     }
     for (id, key) in &policy.keys {
         store.bind_purpose(id, key.purpose, key.currency)?;

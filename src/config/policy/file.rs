@@ -13,6 +13,8 @@ pub(super) struct Policy {
     pub(super) duplicate_window: String,
     pub(super) callers: BTreeMap<String, Caller>,
     pub(super) keys: BTreeMap<String, Key>,
+    #[serde(default)]
+    pub(super) sets: BTreeMap<String, Set>,
 }
 
 #[derive(Deserialize)]
@@ -21,6 +23,7 @@ pub(super) struct Caller {
     pub(super) certificates: Vec<String>,
     #[serde(default)]
     pub(super) repeats_end_to_end_ids: bool,
+    pub(super) debtors: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -30,7 +33,19 @@ pub(super) struct Key {
     pub(super) currency: Option<String>,
     pub(super) callers: Vec<String>,
     pub(super) validity: Option<String>,
+    pub(super) creditors_allowed: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) creditors_denied: Vec<String>,
+    pub(super) creditor_cooling_off: Option<String>,
     pub(super) limits: Option<Limits>,
+}
+
+/// Several keys and the limits that they have together.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Set {
+    pub(super) keys: Vec<String>,
+    pub(super) limits: Vec<Limit>,
 }
 
 /// A list, or the word `unlimited`. Never a number.
@@ -44,6 +59,7 @@ pub(super) enum Limits {
 pub(super) struct Limit {
     pub(super) name: String,
     pub(super) window: String,
+    pub(super) time_zone: Option<String>,
     pub(super) per: Option<String>,
     pub(super) amount: Option<String>,
     pub(super) count: Option<i64>,

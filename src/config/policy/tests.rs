@@ -51,9 +51,9 @@ fn with(old: &str, new: &str) -> String {
     GOOD.replacen(old, new, 1)
 }
 
-#[test]
-fn every_wrong_policy_is_refused_with_its_place_and_mend() {
-    let table = [
+/// What is written instead of a text of the good policy, and what the refusal says.
+#[rustfmt::skip]
+const WRONG: &[(&str, &str, &str)] = &[
         ("policy/1", "policy/9", "schema: found \"countersign/policy/9\""),
         ("schema =", "shema =", "unknown field `shema`"),
         ("\"400d\"", "\"0d\"", "duplicate_window: found \"0d\""),
@@ -74,7 +74,7 @@ fn every_wrong_policy_is_refused_with_its_place_and_mend() {
         ),
         ("[\"shop\", \"batch\"]", "[\"shop\", \"shop\"]", "names \"shop\" twice"),
         ("name = \"day\"", "name = \"single\"", "limits[1]: the name \"single\" is taken"),
-        ("\"24h\"", "\"day\"", "limits[1].window: found \"day\""),
+        ("\"24h\"", "\"week\"", "limits[1].window: found \"week\""),
         ("\"24h\"", "\"-24h\"", "limits[1].window: found \"-24h\""),
         ("\"24h\"", "\"500d\"", "limits[1].window: found 500d; expected at most 400d"),
         ("\"500.00\"", "\"500\"", "limits[1].amount: found \"500\""),
@@ -88,7 +88,44 @@ fn every_wrong_policy_is_refused_with_its_place_and_mend() {
         ("count = 600", "count = -1", "limits[2].count: found -1"),
         ("count = 600", "count = 6.5", "expected i64"),
         ("\"payment\", amount = \"50.00\"", "\"payment\", count = 1", "a payment is always one"),
-        ("window = \"24h\"", "per = \"debtor\", window = \"24h\"", "limits[1].per"),
+        ("window = \"24h\"", "per = \"payer\", window = \"24h\"", "limits[1].per: found \"payer\""),
+        ("window = \"24h\"", "window = \"day\"", "limits[1].time_zone: missing"),
+        (
+            "window = \"24h\"",
+            "window = \"day\", time_zone = \"Madrid\"",
+            "limits[1].time_zone: found \"Madrid\"",
+        ),
+        ("window = \"24h\"", "window = \"24h\", time_zone = \"UTC\"", "only windows of a calendar"),
+        ("window = \"payment\"", "window = \"payment\", per = \"caller\"", "not added up"),
+        (
+            "currency = \"EUR\"",
+            "creditors_allowed = [\"ES91\"]\ncurrency = \"EUR\"",
+            "creditors_allowed: found",
+        ),
+        (
+            "currency = \"EUR\"",
+            "creditor_cooling_off = \"24h\"\ncurrency = \"EUR\"",
+            "needs creditors_allowed",
+        ),
+        ("repeats_end", "debtors = \"My Debtors\"\nrepeats_end", "callers.batch.debtors: found"),
+        (
+            "[keys.checkpoints]",
+            "[sets.s]\nkeys = []\nlimits = []\n[keys.checkpoints]",
+            "sets.s.keys: expected",
+        ),
+        (
+            "[keys.checkpoints]",
+            concat!(
+            "[sets.s]\nkeys = [\"settlement-eur\", \"checkpoints\"]\nlimits = []\n",
+            "[keys.checkpoints]",
+        ),
+            "sets.s.keys: expected keys of one currency",
+        ),
+        (
+            "[keys.checkpoints]",
+            "[sets.s]\nkeys = [\"nokey\"]\nlimits = []\n[keys.checkpoints]",
+            "sets.s.keys: found \"nokey\"",
+        ),
         ("limits = [\n", "limits = []\nlimits2 = [\n", "unknown field `limits2`"),
         (
             "purpose = \"audit\"",
@@ -96,7 +133,10 @@ fn every_wrong_policy_is_refused_with_its_place_and_mend() {
             "keys.checkpoints.limits: missing",
         ),
     ];
-    for (old, new, message) in table {
+
+#[test]
+fn every_wrong_policy_is_refused_with_its_place_and_mend() {
+    for (old, new, message) in WRONG {
         let refused = load(&with(old, new)).unwrap_err();
         assert!(refused.contains(message), "{old} -> {new}:\n{refused}");
     }
@@ -104,7 +144,7 @@ fn every_wrong_policy_is_refused_with_its_place_and_mend() {
 
 #[test]
 fn all_problems_are_told_at_once() {
-    let text = with("\"24h\"", "\"day\"").replacen("count = 600", "count = 0", 1);
+    let text = with("\"24h\"", "\"week\"").replacen("count = 600", "count = 0", 1);
     let refused = load(&text).unwrap_err();
     assert!(
         refused.contains("limits[1].window") && refused.contains("limits[2].count"),

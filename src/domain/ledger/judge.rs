@@ -2,17 +2,17 @@
 //! the first check that fails names the denial.
 
 use crate::domain::caller::CallerId;
-use crate::domain::counter::{Axis, Counter, CounterId, Miscount, Span, Spend};
+use crate::domain::counter::{Counter, CounterId, Miscount, Parties, Span, Spend};
 use crate::domain::denial::Denial;
 use crate::domain::key::Purpose;
 use crate::domain::limits::{Limit, Measure, Window};
 use crate::domain::payment::Payment;
-use crate::domain::policy::{KeyPolicy, Policy};
+use crate::domain::policy::{KeyPolicy, Listed, Policy};
 use crate::domain::time::Timestamp;
 
 use super::working_set::{Claim, WorkingSet};
 
-/// Most minor units that one key signs in the life of a ledger: 2^62.
+/// Most minor units that are added up in one counter in the life of a ledger: 2^62.
 const COUNTED_MAX: u64 = 4_611_686_018_427_387_904;
 
 /// What is judged, and against what.
@@ -39,11 +39,13 @@ type Verdict = Result<Result<(), Denial>, Miscount>;
 type CheckFn = fn(&Case<'_>, &KeyPolicy) -> Verdict;
 
 /// All checks, in order of precedence.
-const CHECKS: [(&str, CheckFn); 6] = [
+const CHECKS: [(&str, CheckFn); 8] = [
     ("caller", caller_allowed),
     ("purpose", purpose_is_settlement),
     ("currency", currency_of_key),
+    ("debtor", debtor_named),
     ("expiry", expiry_within_validity),
+    ("creditor", creditor_may_be_paid),
     ("end_to_end_id", end_to_end_id_unused),
     ("limits", limits_hold),
 ];
@@ -108,6 +110,31 @@ fn currency_of_key(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
     })
 }
 
+fn debtor_named(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
+    let named = case.payment.debtor().is_some() || !key.needs_debtor();
+    Ok(named.then_some(()).ok_or(Denial::DebtorMissing))
+}
+
+fn creditor_may_be_paid(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
+    let (lists, account) = (&key.creditors, case.payment.creditor().account());
+    if lists.deny.contains(account) {
+        return Ok(Err(Denial::CreditorDenied));
+    }
+    let Some(allow) = &lists.allow else { return Ok(Ok(())) };
+    let Some(listed) = allow.get(account) else { return Ok(Err(Denial::CreditorNotAllowed)) };
+    let until = lists.cooling_off.map(|wait| match listed {
+        Listed::At(instant) => Some(instant.plus(wait)),
+        Listed::Never => None,
+    });
+    Ok(match until {
+        None => Ok(()),
+        Some(Some(until)) if until <= case.now => Ok(()),
+        Some(until) => Err(Denial::CreditorCoolingOff {
+            until: until.map(|until| until.to_string()).unwrap_or_default(),
+        }),
+    })
+}
+
 fn expiry_within_validity(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
     let latest = case.now.plus(key.validity);
     Ok(match case.payment.expires_at() {
@@ -131,11 +158,12 @@ fn end_to_end_id_unused(case: &Case<'_>, _: &KeyPolicy) -> Verdict {
 }
 
 fn limits_hold(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
-    let of_key = CounterId::of_key(case.payment.key());
+    let namespace = case.policy.namespace_of(case.caller);
+    let parties = Parties::of(case.caller, &namespace, case.payment);
     let asked = Spend::one(case.payment.amount().minor_units());
     let none = Counter::default();
     for limit in &key.limits {
-        let counter = match limit.counter(&of_key) {
+        let counter = match limit.counter(&parties) {
             Some(id) => case.working.counters.get(&id).ok_or(Miscount)?,
             None => &none,
         };
@@ -143,21 +171,26 @@ fn limits_hold(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
             return Ok(Err(Denial::LimitExceeded(breach)));
         }
     }
-    countable(case, asked)
+    for id in case.working.counted.counters_of(case.payment.key(), &parties) {
+        let counter = case.working.counters.get(&id).ok_or(Miscount)?;
+        if let Err(breach) = countable(id).admit(counter, asked)? {
+            return Ok(Err(Denial::LimitExceeded(breach)));
+        }
+    }
+    Ok(Ok(()))
 }
 
-/// Sums must fit the ledger's columns, also where the policy says `unlimited`: one payment that
-/// did not fit would fail the whole batch again and again.
-fn countable(case: &Case<'_>, asked: Spend) -> Verdict {
-    let counter = case.working.counters.get(&CounterId::of_key(case.payment.key()));
-    let ledger = Limit {
+/// Sums must fit the ledger's columns, also where the policy says `unlimited`: a payment that did
+/// not fit could never be stored.
+fn countable(counter: CounterId) -> Limit {
+    Limit {
         name: "ledger".to_owned(),
-        axis: Axis::Key,
+        scope: counter.scope,
+        axis: counter.axis,
         window: Window::Sum(Span::Lifetime),
         measure: Measure::Amount,
         cap: COUNTED_MAX,
-    };
-    Ok(ledger.admit(counter.ok_or(Miscount)?, asked)?.map_err(Denial::LimitExceeded))
+    }
 }
 
 /// The claim that a payment makes on its end-to-end id; `None` if it makes none.

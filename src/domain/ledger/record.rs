@@ -1,8 +1,8 @@
 //! One payment as the ledger keeps it.
 
 use crate::domain::authorization::Attempt;
-use crate::domain::caller::{CallerId, IdempotencyKey};
-use crate::domain::counter::Spend;
+use crate::domain::caller::{CallerId, IdempotencyKey, Namespace};
+use crate::domain::counter::{Parties, Spend};
 use crate::domain::denial::Denial;
 use crate::domain::key::{Kid, Signature};
 use crate::domain::order::SigningInput;
@@ -18,6 +18,8 @@ pub struct PaymentRecord {
     pub caller: CallerId,
     /// The caller's name for it.
     pub idempotency_key: IdempotencyKey,
+    /// Whose debtors the caller named at that time.
+    pub namespace: Namespace,
     /// What was asked.
     pub payment: Payment,
     /// When it was decided upon for the first time.
@@ -87,6 +89,11 @@ impl PaymentRecord {
     /// What the payment spends.
     pub fn spend(&self) -> Spend {
         Spend::one(self.payment.amount().minor_units())
+    }
+
+    /// Who takes part in it.
+    pub fn parties(&self) -> Parties<'_> {
+        Parties::of(&self.caller, &self.namespace, &self.payment)
     }
 
     /// Whether nothing about it will change any more.

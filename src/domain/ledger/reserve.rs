@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::domain::authorization::{Attempt, SigningAuthorization};
-use crate::domain::caller::{CallerId, IdempotencyKey};
-use crate::domain::counter::{CounterId, Miscount, Spend};
+use crate::domain::caller::{CallerId, IdempotencyKey, Namespace};
+use crate::domain::counter::{Miscount, Parties, Spend};
 use crate::domain::denial::Denial;
 use crate::domain::key::Kid;
 use crate::domain::order::{Order, OrderTerms, SigningInput};
@@ -77,7 +77,7 @@ pub fn reserve(
     let Submission { caller, payment, signing_kid, .. } = &submission;
     let case = Case { now, policy, working, caller, payment };
     match (judge(&case)?, signing_kid.clone()) {
-        (Err(denial), _) => Ok(deny(now, working, submission, denial)),
+        (Err(denial), _) => Ok(deny(now, policy, working, submission, denial)),
         (Ok(()), None) => Ok(Reservation::NoSigner),
         (Ok(()), Some(kid)) => {
             let claim = claim_of(&case);
@@ -102,12 +102,14 @@ pub fn dry_run(
 
 fn deny(
     now: Timestamp,
+    policy: &Policy,
     working: &mut WorkingSet,
     submission: Submission,
     denial: Denial,
 ) -> Reservation {
     let expires_at = submission.payment.expires_at().unwrap_or(now);
-    let record = Arc::new(record(now, submission, expires_at, State::Denied(denial)));
+    let namespace = policy.namespace_of(&submission.caller);
+    let record = Arc::new(record(now, submission, namespace, expires_at, State::Denied(denial)));
     working.store(Arc::clone(&record));
     Reservation::Denied(record)
 }
@@ -124,8 +126,14 @@ fn authorise(
     let validity = policy.keys.get(&key).ok_or(Miscount)?.validity;
     let expires_at = submission.payment.expires_at().unwrap_or_else(|| now.plus(validity));
     let spend = Spend::one(submission.payment.amount().minor_units());
+    let namespace = policy.namespace_of(&submission.caller);
     // The one step that can fail comes first, so that a failure leaves nothing half done.
-    working.counter_mut(&CounterId::of_key(&key))?.hold(spend)?;
+    working.change_counters(
+        &key,
+        &Parties::of(&submission.caller, &namespace, &submission.payment),
+        |counter| counter.can_hold(spend),
+        |counter| counter.hold(spend),
+    )?;
     if let Some(claim) = claim {
         working.take_claim(claim, ClaimHolder { payment: submission.fresh_id, accepted_at: now });
     }
@@ -144,7 +152,7 @@ fn authorise(
     let authorization =
         SigningAuthorization::issue(id, attempt, key, kid.clone(), signing_input.clone());
     let state = State::Authorised { attempt, kid, signing_input };
-    let record = Arc::new(record(now, submission, expires_at, state));
+    let record = Arc::new(record(now, submission, namespace, expires_at, state));
     working.store(Arc::clone(&record));
     Ok(Reservation::Authorised(record, authorization))
 }
@@ -152,6 +160,7 @@ fn authorise(
 fn record(
     now: Timestamp,
     submission: Submission,
+    namespace: Namespace,
     expires_at: Timestamp,
     state: State,
 ) -> PaymentRecord {
@@ -159,6 +168,7 @@ fn record(
         id: submission.fresh_id,
         caller: submission.caller,
         idempotency_key: submission.idempotency_key,
+        namespace,
         payment: submission.payment,
         accepted_at: now,
         expires_at,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::authorization::{Signed, SigningAuthorization};
-use crate::domain::counter::{CounterId, Miscount};
+use crate::domain::counter::Miscount;
 use crate::domain::key::Kid;
 use crate::domain::payment::PaymentId;
 use crate::domain::time::Timestamp;
@@ -38,8 +38,13 @@ pub fn post(
         }
         _ => return Ok(Posting::Dropped),
     }
-    let counter = working.counter_mut(&CounterId::of_key(record.payment.key()))?;
-    counter.post(record.spend(), now)?;
+    let spend = record.spend();
+    working.change_counters(
+        record.payment.key(),
+        &record.parties(),
+        |counter| counter.can_settle(spend),
+        |counter| counter.post(spend, now),
+    )?;
     let record = Arc::new(record);
     working.store(Arc::clone(&record));
     Ok(Posting::Posted(record))
@@ -93,8 +98,13 @@ pub fn void(
         return Ok(None);
     };
     let mut record = PaymentRecord::clone(known);
-    let counter = working.counter_mut(&CounterId::of_key(record.payment.key()))?;
-    counter.release(record.spend())?;
+    let spend = record.spend();
+    working.change_counters(
+        record.payment.key(),
+        &record.parties(),
+        |counter| counter.can_settle(spend),
+        |counter| counter.release(spend),
+    )?;
     record.state = State::Voided { reason, voided_at: now };
     let record = Arc::new(record);
     working.store(Arc::clone(&record));

@@ -1,20 +1,26 @@
 //! The ledger's rules as tables.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::*;
 use crate::domain::authorization::{Signed, SigningAuthorization};
-use crate::domain::caller::{CallerId, IdempotencyKey};
-use crate::domain::counter::{Axis, Counter, CounterId, Span, Spend};
+use crate::domain::caller::{CallerId, IdempotencyKey, Namespace};
+use crate::domain::counted::Counted;
+use crate::domain::counter::{Axis, Counter, CounterId, KeySet, Parties, Scope, Span, Spend};
 use crate::domain::denial::Denial;
 use crate::domain::key::{KeyId, Kid, Purpose, Signature};
 use crate::domain::limits::{Limit, Measure, Window};
 use crate::domain::money::Currency;
 use crate::domain::payment::{AccountFields, Payment, PaymentFields, PaymentId};
-use crate::domain::policy::{Caller, KeyPolicy, Policy};
+use crate::domain::policy::{Caller, Creditors, KeyPolicy, Policy};
 use crate::domain::time::{Duration, Timestamp};
 
+mod axes;
+mod desk;
 mod history;
+
+use desk::Desk;
 
 const DAY: Span = Span::Rolling(Duration::from_seconds(86_400));
 
@@ -35,7 +41,12 @@ fn kid() -> Kid {
 }
 
 fn limit(name: &str, window: Window, measure: Measure, cap: u64) -> Limit {
-    Limit { name: name.to_owned(), axis: Axis::Key, window, measure, cap }
+    per(Axis::Key, name, window, measure, cap)
+}
+
+fn per(axis: Axis, name: &str, window: Window, measure: Measure, cap: u64) -> Limit {
+    let scope = Scope::Key(key("settlement-eur"));
+    Limit { name: name.to_owned(), scope, axis, window, measure, cap }
 }
 
 /// `settlement-eur`: 50.00 a payment, 100.00 and five payments a day; `audit` signs no payments.
@@ -45,6 +56,7 @@ fn policy() -> Policy {
         currency: Some(Currency::parse("currency", "EUR").unwrap()),
         callers: BTreeSet::from([caller("shop"), caller("free")]),
         validity: Duration::from_seconds(3_600),
+        creditors: Creditors::default(),
         limits: vec![
             limit("single", Window::PerPayment, Measure::Amount, 5_000),
             limit("daily", Window::Sum(DAY), Measure::Amount, 10_000),
@@ -57,14 +69,18 @@ fn policy() -> Policy {
         limits: Vec::new(),
         ..settlement.clone()
     };
-    let plain = |repeats| Caller { certificates: BTreeSet::new(), repeats_end_to_end_ids: repeats };
+    let plain = |name: &str, repeats| {
+        let namespace = Namespace::of(&caller(name));
+        let certificates = BTreeSet::new();
+        (caller(name), Caller { certificates, repeats_end_to_end_ids: repeats, namespace })
+    };
     Policy {
         version: "sha256:test".to_owned(),
         duplicate_window: Duration::parse("duplicate_window", "400d").unwrap(),
         callers: BTreeMap::from([
-            (caller("shop"), plain(false)),
-            (caller("free"), plain(true)),
-            (caller("stranger"), plain(false)),
+            plain("shop", false),
+            plain("free", true),
+            plain("stranger", false),
         ]),
         keys: BTreeMap::from([(key("settlement-eur"), settlement), (key("audit"), audit)]),
     }
@@ -89,51 +105,6 @@ fn payment(change: impl FnOnce(&mut PaymentFields)) -> Payment {
     let mut changed = fields();
     change(&mut changed);
     Payment::parse(&changed).unwrap()
-}
-
-/// A ledger without a back end: the working set is all there is.
-struct Desk {
-    policy: Policy,
-    working: WorkingSet,
-    drawn: u128,
-}
-
-impl Desk {
-    fn new() -> Self {
-        let mut working = WorkingSet::default();
-        let counter = Counter::empty([DAY], at(0));
-        working.counters.insert(CounterId::of_key(&key("settlement-eur")), counter);
-        Self { policy: policy(), working, drawn: 0 }
-    }
-
-    fn submit_as(&mut self, who: &str, id: &str, payment: Payment, now: Timestamp) -> Reservation {
-        self.drawn += 1;
-        let submission = Submission {
-            caller: caller(who),
-            idempotency_key: IdempotencyKey::parse("id", id).unwrap(),
-            payment,
-            fresh_id: PaymentId::from_bytes(self.drawn.to_be_bytes()),
-            issuer: "https://pay.example".to_owned(),
-            signing_kid: Some(kid()),
-        };
-        assert_eq!(self.working.advance(now), []);
-        reserve(now, &self.policy, &mut self.working, submission).unwrap()
-    }
-
-    fn submit(&mut self, id: &str, amount: &str) -> Reservation {
-        self.submit_as("shop", id, payment(|p| p.amount = amount.to_owned()), at(0))
-    }
-
-    fn authorised(&mut self, id: &str, amount: &str) -> SigningAuthorization {
-        match self.submit(id, amount) {
-            Reservation::Authorised(_, authorization) => authorization,
-            other => panic!("expected an authorization, found {other:?}"),
-        }
-    }
-
-    fn counter(&self) -> &Counter {
-        &self.working.counters[&CounterId::of_key(&key("settlement-eur"))]
-    }
 }
 
 fn signed(authorization: SigningAuthorization) -> Signed {
@@ -271,6 +242,7 @@ fn without_a_signer_nothing_is_decided_in_favour_and_nothing_left_behind() {
         issuer: String::new(),
         signing_kid: None,
     };
+    desk.load(&caller("shop"), &submission("1.00").payment, at(0));
     let answer = reserve(at(0), &desk.policy, &mut desk.working, submission("1.00")).unwrap();
     assert!(matches!(answer, Reservation::NoSigner));
     assert_eq!((desk.working.changed().count(), desk.counter().pending().count), (0, 0));

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::domain::caller::{CallerId, IdempotencyKey};
-use crate::domain::counter::{Counter, CounterId, Miscount};
+use crate::domain::counted::Counted;
+use crate::domain::counter::{Counter, CounterId, Miscount, Parties, Scope};
 use crate::domain::key::KeyId;
 use crate::domain::party::Account;
 use crate::domain::payment::{EndToEndId, PaymentId};
@@ -52,6 +53,8 @@ pub struct ClaimHolder {
 pub struct WorkingSet {
     /// Counters, by identifier.
     pub counters: HashMap<CounterId, Counter>,
+    /// What is counted.
+    pub counted: Arc<Counted>,
     payments: HashMap<PaymentId, Arc<PaymentRecord>>,
     by_request: HashMap<(CallerId, IdempotencyKey), PaymentId>,
     claims: HashMap<Claim, ClaimHolder>,
@@ -82,13 +85,13 @@ impl WorkingSet {
     }
 
     /// Moves all counters to an instant. One whose sums disagree with its slots leaves the set, so
-    /// that payments of its key fail and no others; the names of such keys are returned.
-    pub fn advance(&mut self, now: Timestamp) -> Vec<KeyId> {
+    /// that payments which it counts fail and no others; the names of such scopes are returned.
+    pub fn advance(&mut self, now: Timestamp) -> Vec<Scope> {
         let mut broken = Vec::new();
         self.counters.retain(|id, counter| {
             let sound = counter.advance(now).is_ok();
             if !sound {
-                broken.push(id.key.clone());
+                broken.push(id.scope.clone());
             }
             sound
         });
@@ -140,7 +143,20 @@ impl WorkingSet {
         self.claims.insert(claim, holder);
     }
 
-    pub(super) fn counter_mut(&mut self, id: &CounterId) -> Result<&mut Counter, Miscount> {
-        self.counters.get_mut(id).ok_or(Miscount)
+    /// Changes every counter that a payment moves, or none: `may` asks first, `change` then cannot
+    /// fail.
+    pub(super) fn change_counters(
+        &mut self,
+        key: &KeyId,
+        parties: &Parties<'_>,
+        may: impl Fn(&Counter) -> Result<(), Miscount>,
+        change: impl Fn(&mut Counter) -> Result<(), Miscount>,
+    ) -> Result<(), Miscount> {
+        let counted = Arc::clone(&self.counted);
+        let moved: Vec<CounterId> = counted.counters_of(key, parties).collect();
+        for id in &moved {
+            may(self.counters.get(id).ok_or(Miscount)?)?;
+        }
+        moved.iter().try_for_each(|id| change(self.counters.get_mut(id).ok_or(Miscount)?))
     }
 }

@@ -1,16 +1,96 @@
 //! What a ledger was made with and never changes by editing a file: keys, their purposes, the
 //! decimals of their currencies.
 
+use std::collections::BTreeSet;
+
 use rusqlite::params;
 
+use sha2::{Digest, Sha256};
+
+use crate::domain::caller::{CallerId, Namespace};
 use crate::domain::key::{KeyId, PublicKey, Purpose};
 use crate::domain::money::Currency;
+use crate::domain::party::Account;
+use crate::domain::policy::{Listed, Policy};
 use crate::domain::time::Timestamp;
 
 use super::super::OpenError;
 use super::{Store, none_if_no_rows};
 
 impl Store {
+    /// Records whose debtors a caller names, or confirms that it is recorded so.
+    ///
+    /// # Errors
+    /// [`OpenError::Mismatch`] if the ledger knows the caller with another namespace.
+    pub fn bind_namespace(
+        &mut self,
+        caller: &CallerId,
+        namespace: &Namespace,
+    ) -> Result<(), OpenError> {
+        let path = self.path.clone();
+        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        let connection = self.connection().map_err(|_| OpenError::Missing(path.clone()))?;
+        let insert = "INSERT INTO caller_namespace (caller, namespace) VALUES (?1, ?2) \
+                      ON CONFLICT DO NOTHING";
+        connection.execute(insert, params![caller.as_str(), namespace.as_str()]).map_err(sqlite)?;
+        let select = "SELECT namespace FROM caller_namespace WHERE caller = ?1";
+        let recorded: String =
+            connection.query_row(select, [caller.as_str()], |row| row.get(0)).map_err(sqlite)?;
+        if recorded == namespace.as_str() {
+            return Ok(());
+        }
+        Err(OpenError::Mismatch {
+            what: format!("whose debtors \"{caller}\" names"),
+            recorded,
+            configured: namespace.to_string(),
+            mend: "put the recorded one back; the sums of its debtors would start from zero",
+        })
+    }
+
+    /// Records when the creditors of a policy were first listed, and tells the policy.
+    ///
+    /// # Errors
+    /// [`OpenError::Sqlite`].
+    pub fn date_creditors(&mut self, now: Timestamp, policy: &mut Policy) -> Result<(), OpenError> {
+        let path = self.path.clone();
+        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        let connection = self.connection().map_err(|_| OpenError::Missing(path.clone()))?;
+        // An account that was taken off and is listed again waits again.
+        let listed: BTreeSet<(String, Vec<u8>)> = policy
+            .keys
+            .iter()
+            .flat_map(|(key, settings)| {
+                let accounts = settings.creditors.allow.iter().flatten();
+                accounts.map(|(account, _)| (key.to_string(), digest(account).to_vec()))
+            })
+            .collect();
+        let recorded: Vec<(String, Vec<u8>)> = connection
+            .prepare("SELECT key, account FROM creditor_listed")
+            .and_then(|mut all| all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+            .map_err(sqlite)?;
+        for gone in recorded.iter().filter(|row| !listed.contains(row)) {
+            let delete = "DELETE FROM creditor_listed WHERE key = ?1 AND account = ?2";
+            connection.execute(delete, params![gone.0, gone.1]).map_err(sqlite)?;
+        }
+        for (key, settings) in &mut policy.keys {
+            for (account, listed) in settings.creditors.allow.iter_mut().flatten() {
+                let digest = digest(account);
+                let insert = "INSERT INTO creditor_listed (key, account, listed_at) \
+                              VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+                connection
+                    .execute(insert, params![key.as_str(), digest.as_slice(), now.unix_ms()])
+                    .map_err(sqlite)?;
+                let select = "SELECT listed_at FROM creditor_listed \
+                              WHERE key = ?1 AND account = ?2";
+                let at = connection
+                    .query_row(select, params![key.as_str(), digest.as_slice()], |row| row.get(0))
+                    .map_err(sqlite)?;
+                *listed = Listed::At(Timestamp::from_unix_ms(at));
+            }
+        }
+        Ok(())
+    }
+
     /// Records what a key is for, or confirms that it is for what is recorded: sums of one currency
     /// never go on as those of another, and one key has one purpose (P6).
     ///
@@ -110,4 +190,8 @@ impl Store {
             mend: "run the release that wrote this ledger; amounts would be misread",
         })
     }
+}
+
+fn digest(account: &Account) -> [u8; 32] {
+    Sha256::digest(account.to_string()).into()
 }

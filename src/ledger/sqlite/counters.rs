@@ -30,10 +30,10 @@ pub(super) fn load(
     id: &CounterId,
     spans: &[Span],
 ) -> Result<(Counter, Stored), StoreError> {
-    let select = "SELECT id FROM counter WHERE key = ?1 AND axis = ?2 AND subject = ?3";
+    let select = "SELECT id FROM counter WHERE scope = ?1 AND axis = ?2 AND subject = ?3";
     let row: Option<i64> = connection
         .prepare_cached(select)?
-        .query_row(params![id.key.as_str(), id.axis.name(), id.subject], |row| row.get(0))
+        .query_row(params![id.scope.to_string(), id.axis.name(), id.subject], |row| row.get(0))
         .optional()?;
     let Some(row) = row else {
         return Ok((Counter::empty(spans.iter().copied(), now), Stored::default()));
@@ -78,10 +78,7 @@ fn load_sums(connection: &Connection, row: i64) -> Result<Stored, StoreError> {
 fn oldest_needed(kept: &BTreeMap<Span, RunningSum>, spans: &[Span], now: Timestamp) -> Slot {
     let counted = kept.iter().filter(|(span, _)| **span != Span::Lifetime);
     let counted = counted.map(|(_, sum)| sum.from);
-    let to_come = spans.iter().filter_map(|span| match span {
-        Span::Lifetime => None,
-        Span::Rolling(window) => Some(SlotWidth::Quarter.slot_at(now.minus(*window))),
-    });
+    let to_come = spans.iter().filter_map(|span| span.oldest_quarter(now));
     counted.chain(to_come).min().unwrap_or(SlotWidth::Quarter.slot_at(now))
 }
 
@@ -115,7 +112,8 @@ pub(super) fn store(
 ) -> Result<(), StoreError> {
     let fresh = counter.take_fresh();
     let unchanged = counter.pending() == stored.pending && *counter.sums() == stored.sums;
-    if fresh.is_empty() && unchanged {
+    let never_used = stored.row.is_none() && counter.is_untouched();
+    if fresh.is_empty() && (unchanged || never_used) {
         return Ok(());
     }
     let row = match stored.row {
@@ -145,10 +143,45 @@ pub(super) fn store(
     Ok(())
 }
 
+/// Adds spending that was on record before its axis was counted: to the lifetime's sum and to the
+/// quarter hours, from which every other sum is made when it is asked for.
+pub(super) fn add(
+    connection: &Connection,
+    id: &CounterId,
+    pending: Spend,
+    posted: Spend,
+    slots: impl IntoIterator<Item = (Slot, Spend)>,
+) -> Result<(), StoreError> {
+    let select = "SELECT id FROM counter WHERE scope = ?1 AND axis = ?2 AND subject = ?3";
+    let known: Option<i64> = connection
+        .prepare_cached(select)?
+        .query_row(params![id.scope.to_string(), id.axis.name(), id.subject], |row| row.get(0))
+        .optional()?;
+    let row = known.map_or_else(|| insert_counter(connection, id), Ok)?;
+    let upsert = "INSERT INTO running_sum (counter, span, from_slot, posted_amount, posted_count, \
+                  pending_amount, pending_count) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6) \
+                  ON CONFLICT DO UPDATE SET \
+                  posted_amount = posted_amount + excluded.posted_amount, \
+                  posted_count = posted_count + excluded.posted_count, \
+                  pending_amount = pending_amount + excluded.pending_amount, \
+                  pending_count = pending_count + excluded.pending_count";
+    connection.prepare_cached(upsert)?.execute(params![
+        row,
+        Span::Lifetime.name(),
+        signed(posted.amount)?,
+        signed(posted.count)?,
+        signed(pending.amount)?,
+        signed(pending.count)?,
+    ])?;
+    slots
+        .into_iter()
+        .try_for_each(|(slot, spend)| add_to_slot(connection, row, SlotWidth::Quarter, slot, spend))
+}
+
 fn insert_counter(connection: &Connection, id: &CounterId) -> Result<i64, StoreError> {
-    let insert = "INSERT INTO counter (key, axis, subject) VALUES (?1, ?2, ?3)";
+    let insert = "INSERT INTO counter (scope, axis, subject) VALUES (?1, ?2, ?3)";
     connection.prepare_cached(insert)?.execute(params![
-        id.key.as_str(),
+        id.scope.to_string(),
         id.axis.name(),
         id.subject
     ])?;
@@ -233,7 +266,7 @@ fn update_sum(
     match updated {
         1 => Ok(()),
         _ => {
-            let what = format!("the {} sum of key {}", span.name(), id.key);
+            let what = format!("the {} sum of {} over {}", span.name(), id.scope, id.axis.name());
             Err(StoreError::Disagreement(what))
         }
     }
@@ -246,9 +279,8 @@ fn smallest_cap(
     span: Span,
     measure: Measure,
 ) -> Result<Option<i64>, StoreError> {
-    let limits = policy.keys.get(&id.key).map(|key| key.limits.as_slice()).unwrap_or_default();
-    limits
-        .iter()
+    policy
+        .limits_on(id)
         .filter(|limit| limit.window == Window::Sum(span) && limit.measure == measure)
         .map(|limit| limit.cap)
         .min()

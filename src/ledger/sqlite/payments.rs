@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::domain::authorization::Attempt;
-use crate::domain::caller::{CallerId, IdempotencyKey};
+use crate::domain::caller::{CallerId, IdempotencyKey, Namespace};
 use crate::domain::key::{Kid, Signature};
 use crate::domain::ledger::{
     Claim, ClaimHolder, Novelty, PaymentRecord, State, Submission, VoidReason, WorkingSet,
@@ -17,9 +17,9 @@ use crate::domain::time::{Duration, Timestamp};
 use super::super::stored::{payment_of_order, payment_of_request, signing_input};
 use super::StoreError;
 
-const COLUMNS: &str = "id, caller, idempotency_key, state, accepted_at, expires_at, request, \
-                       denial, order_bytes, protected, kid, attempt, signature, outcome_at, \
-                       void_reason";
+const COLUMNS: &str = "id, caller, idempotency_key, namespace, state, accepted_at, expires_at, \
+                       request, denial, order_bytes, protected, kid, attempt, signature, \
+                       outcome_at, void_reason";
 
 /// Loads the payment that a submission repeats, if any, and who holds its end-to-end id.
 pub(super) fn load_submission(
@@ -83,6 +83,26 @@ pub(crate) fn by_id(
         .query_row([id.to_bytes().as_slice()], |row| Ok(record(row)))
         .optional()?;
     found.transpose()
+}
+
+/// Payments that are held or posted, in the order of their rows, after one of them.
+pub(super) fn spending(
+    connection: &Connection,
+    after: i64,
+    most: usize,
+) -> Result<Vec<(i64, PaymentRecord)>, StoreError> {
+    let select = format!(
+        "SELECT rowid, {COLUMNS} FROM payment WHERE rowid > ?1 \
+         AND state IN ('authorised', 'posted') ORDER BY rowid LIMIT ?2"
+    );
+    let mut statement = connection.prepare_cached(&select)?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut rows = statement.query([after, most])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((row.get("rowid")?, record(row)?));
+    }
+    Ok(found)
 }
 
 /// Identifiers of payments in doubt that a key version may still sign, oldest first.
@@ -151,6 +171,7 @@ fn record(row: &Row<'_>) -> Result<PaymentRecord, StoreError> {
         caller: CallerId::parse("caller", &text("caller")?).map_err(parsed)?,
         idempotency_key: IdempotencyKey::parse("idempotency_key", &text("idempotency_key")?)
             .map_err(parsed)?,
+        namespace: Namespace::parse("namespace", &text("namespace")?).map_err(parsed)?,
         payment,
         accepted_at: instant("accepted_at")?,
         expires_at: instant("expires_at")?,
@@ -187,8 +208,8 @@ fn insert(connection: &Connection, record: &PaymentRecord) -> Result<usize, Stor
     let columns = Columns::of(&record.state);
     let insert = "INSERT INTO payment (id, caller, idempotency_key, state, accepted_at, \
                   expires_at, request, denial, order_bytes, protected, kid, attempt, signature, \
-                  outcome_at, void_reason) \
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+                  outcome_at, void_reason, namespace) \
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
     Ok(connection.prepare_cached(insert)?.execute(params![
         record.id.to_bytes().as_slice(),
         record.caller.as_str(),
@@ -205,6 +226,7 @@ fn insert(connection: &Connection, record: &PaymentRecord) -> Result<usize, Stor
         columns.signature.map(|signature| signature.as_bytes().as_slice()),
         columns.outcome_at.map(Timestamp::unix_ms),
         columns.reason.map(VoidReason::name),
+        record.namespace.as_str(),
     ])?)
 }
 

@@ -36,6 +36,7 @@ CREATE TABLE payment (
     id              BLOB PRIMARY KEY CHECK (length(id) = 16),
     caller          TEXT NOT NULL,
     idempotency_key TEXT NOT NULL,
+    namespace       TEXT NOT NULL,    -- whose debtors the caller named
     state           TEXT NOT NULL CHECK (state IN ('denied', 'authorised', 'posted', 'voided')),
     accepted_at     INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
@@ -62,12 +63,33 @@ CREATE TABLE claim (
     accepted_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Which axes of which keys are counted, without a gap since the first payment.
+CREATE TABLE counted (
+    scope TEXT NOT NULL,
+    axis  TEXT NOT NULL,
+    PRIMARY KEY (scope, axis)
+) STRICT, WITHOUT ROWID;
+
+-- When an account was first listed as a creditor of a key: its cooling-off starts there.
+CREATE TABLE creditor_listed (
+    key       TEXT NOT NULL,
+    account   BLOB NOT NULL CHECK (length(account) = 32),
+    listed_at INTEGER NOT NULL,
+    PRIMARY KEY (key, account)
+) STRICT, WITHOUT ROWID;
+
+-- Whose debtors each caller names. Another namespace would reset the sums of its debtors.
+CREATE TABLE caller_namespace (
+    caller    TEXT PRIMARY KEY,
+    namespace TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE counter (
     id      INTEGER PRIMARY KEY,
-    key     TEXT NOT NULL,
+    scope   TEXT NOT NULL,            -- a key, or several with + between them
     axis    TEXT NOT NULL,
     subject TEXT NOT NULL,
-    UNIQUE (key, axis, subject)
+    UNIQUE (scope, axis, subject)
 ) STRICT;
 
 -- The running sum that each limit is compared with, changed only by conditional updates.

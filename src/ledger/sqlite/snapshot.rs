@@ -1,33 +1,39 @@
 //! A consistent look at the rows that a question names, on a read-only connection.
 
+use std::sync::Arc;
+
 use rusqlite::Connection;
 
-use crate::domain::counter::{Counter, CounterId};
+use crate::domain::caller::CallerId;
+use crate::domain::counter::{Counter, CounterId, Parties};
 use crate::domain::ledger::WorkingSet;
 use crate::domain::payment::Payment;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
-use super::{StoreError, counters, payments};
+use super::{StoreError, axes, counters, payments};
 
 /// The rows that the judgement of a new payment names.
 pub(crate) fn of_payment(
     connection: &Connection,
     now: Timestamp,
     policy: &Policy,
+    caller: &CallerId,
     payment: &Payment,
 ) -> Result<WorkingSet, StoreError> {
     let transaction = connection.unchecked_transaction()?;
     let mut working = WorkingSet::default();
     payments::load_claim(&transaction, payment, &mut working)?;
-    let id = CounterId::of_key(payment.key());
-    if policy.keys.contains_key(&id.key) {
+    working.counted = Arc::new(axes::counted(&transaction)?);
+    let namespace = policy.namespace_of(caller);
+    let parties = Parties::of(caller, &namespace, payment);
+    for id in Arc::clone(&working.counted).counters_of(payment.key(), &parties) {
         let (counter, _) = counters::load(&transaction, now, &id, &policy.spans_of(&id))?;
         working.counters.insert(id, counter);
     }
     match working.advance(now).first() {
         None => Ok(working),
-        Some(key) => Err(StoreError::Row(format!("the sums of key {key} contradict its slots"))),
+        Some(key) => Err(StoreError::Row(format!("the sums of {key} contradict its slots"))),
     }
 }
 
