@@ -17,6 +17,7 @@ mod output;
 mod pay;
 mod policy;
 mod serve;
+mod simulate;
 mod tokens;
 
 use output::{Exit, Failure, Output};
@@ -61,7 +62,7 @@ enum Command {
         #[command(subcommand)]
         command: keys::KeysCommand,
     },
-    /// Check a policy, or ask what it says about a payment.
+    /// Check a policy, compare two, ask what one says or would have said about payments.
     Policy {
         #[command(subcommand)]
         command: policy::PolicyCommand,

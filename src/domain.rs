@@ -22,6 +22,7 @@ pub mod counted;
 pub mod counter;
 pub mod limits;
 pub mod policy;
+pub mod tightening;
 
 pub mod authorization;
 pub mod denial;

@@ -77,6 +77,14 @@ impl Output {
         drop(writeln!(out, "{text}").and_then(|()| out.flush()));
     }
 
+    /// Tells on a terminal how far long work has come, over the line before.
+    pub(super) fn progress(&self, text: &str) {
+        let mut err = std::io::stderr().lock();
+        if err.is_terminal() {
+            drop(write!(err, "\r{text}\x1b[K").and_then(|()| err.flush()));
+        }
+    }
+
     /// Prints a value for scripts, or what `text` makes of it for people.
     pub(super) fn show<T: serde::Serialize>(
         &self,

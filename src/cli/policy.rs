@@ -8,7 +8,7 @@ use crate::config::policy as file;
 use crate::domain::policy::Policy;
 
 use super::output::{Exit, Failure, Output};
-use super::{Deployed, explain};
+use super::{Deployed, explain, simulate};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
@@ -16,6 +16,20 @@ pub(super) enum PolicyCommand {
     Check {
         /// The policy file.
         file: PathBuf,
+    },
+    /// Show what changes between two policy files, and whether it tightens or loosens.
+    Compare {
+        /// The policy in force.
+        old: PathBuf,
+        /// The other one.
+        new: PathBuf,
+    },
+    /// Replay the payments on record against another policy: what would it have denied?
+    Simulate {
+        /// The other policy file.
+        file: PathBuf,
+        #[command(flatten)]
+        deployed: Deployed,
     },
     /// Show the rule that decides a given payment now, check by check.
     Explain {
@@ -41,6 +55,8 @@ pub(super) fn run(command: &PolicyCommand, output: &Output) -> Result<Exit, Fail
             output.show(&summary, |_| told(&policy, output))?;
             Ok(Exit::Done)
         }
+        PolicyCommand::Compare { old, new } => simulate::compare(old, new, output),
+        PolicyCommand::Simulate { file, deployed } => simulate::run(file, deployed, output),
         PolicyCommand::Explain { payment, caller, deployed } => {
             explain::run(payment, caller, deployed, output)
         }

@@ -184,4 +184,6 @@ fn check_creditors(place: &str, key: &file::Key, problems: &mut Problems) -> Cre
 }
 
 #[cfg(test)]
+mod comparison;
+#[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@
 
 mod judge;
 mod record;
+mod replay;
 mod reserve;
 mod settle;
 mod working_set;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use judge::{Check, checks};
 pub use record::{PaymentRecord, State, VoidReason};
+pub use replay::Replay;
 pub use reserve::{Reservation, Submission, dry_run, reserve};
 pub use settle::{Posting, Resumption, post, resume, void};
 pub use working_set::{Claim, ClaimHolder, Novelty, WorkingSet};

@@ -61,6 +61,19 @@ impl Reader {
         self.with(|connection| payments::by_id(connection, id))
     }
 
+    /// Payments in the order in which they were decided upon, after the row of one of them; 0 for
+    /// the first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn history(
+        &self,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<(i64, PaymentRecord)>, StoreError> {
+        self.with(|connection| payments::history(connection, after, most))
+    }
+
     /// Payments in doubt that a key version may still sign, oldest first, at most `most`.
     ///
     /// # Errors

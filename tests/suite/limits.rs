@@ -173,3 +173,39 @@ fn the_namespace_of_a_caller_is_for_good() {
     assert!(told.contains("whose debtors \"batch\" names"), "{told}");
     assert!(told.contains("would start from zero"), "{told}");
 }
+
+#[test]
+fn another_policy_is_compared_and_simulated_on_the_past() {
+    let installation =
+        Installation::with_limits(r#"[{ name = "day", window = "24h", amount = "20.00" }]"#);
+    let daemon = installation.start();
+    let shop = installation.caller(&daemon, "shop");
+    for (id, amount, status) in [("a", "9.00", 201), ("b", "8.00", 201), ("c", "4.00", 403)] {
+        assert_eq!(paid(&shop, id, amount, "ann", "BAKERY").status, status);
+    }
+    let policy = std::fs::read_to_string(installation.path("policy.toml")).unwrap();
+    for (name, cap) in [("lower", "16.99"), ("same", "20.00"), ("higher", "21.00")] {
+        let other = policy.replace("\"20.00\"", &format!("\"{cap}\""));
+        std::fs::write(installation.path(&format!("{name}.toml")), other).unwrap();
+    }
+    let policy = installation.path("policy.toml");
+    let path = |name: &str| installation.path(&format!("{name}.toml"));
+    for (name, only_tightens, denied, signed) in
+        [("lower", true, 1, 1), ("same", true, 0, 0), ("higher", false, 0, 1)]
+    {
+        let other = path(name);
+        let (other, policy) = (other.to_str().unwrap(), policy.to_str().unwrap());
+        let said = installation.must(&["policy", "compare", policy, other, "--json"]);
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(said["only_tightens"], only_tightens, "{name}: {said}");
+        let said = installation.must(&["policy", "simulate", other, "--json"]);
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((&said["payments"], &said["signed"]), (&json!(3), &json!(2)), "{said}");
+        assert_eq!(said["would_have_been_denied"], denied, "{name}: {said}");
+        assert_eq!(said["would_have_been_signed"], signed, "{name}: {said}");
+    }
+    let shown = installation.must(&["policy", "simulate", path("lower").to_str().unwrap()]);
+    for told in ["1 of those signed would have been denied", "by limit \"day\"", "8.00 EUR"] {
+        assert!(shown.contains(told), "no {told} in\n{shown}");
+    }
+}

@@ -77,7 +77,7 @@ fn count(
     let axes = Counted::new(missing.iter().cloned());
     let (mut after, mut read) = (0, 0_u64);
     loop {
-        let chunk = payments::spending(connection, after, CHUNK)?;
+        let chunk = payments::history(connection, after, CHUNK)?;
         let Some((last, _)) = chunk.last() else { break };
         after = *last;
         read = read.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));

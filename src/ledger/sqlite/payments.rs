@@ -85,16 +85,14 @@ pub(crate) fn by_id(
     found.transpose()
 }
 
-/// Payments that are held or posted, in the order of their rows, after one of them.
-pub(super) fn spending(
+/// Payments in the order in which they were decided upon, after the row of one of them.
+pub(crate) fn history(
     connection: &Connection,
     after: i64,
     most: usize,
 ) -> Result<Vec<(i64, PaymentRecord)>, StoreError> {
-    let select = format!(
-        "SELECT rowid, {COLUMNS} FROM payment WHERE rowid > ?1 \
-         AND state IN ('authorised', 'posted') ORDER BY rowid LIMIT ?2"
-    );
+    let select =
+        format!("SELECT rowid, {COLUMNS} FROM payment WHERE rowid > ?1 ORDER BY rowid LIMIT ?2");
     let mut statement = connection.prepare_cached(&select)?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let mut rows = statement.query([after, most])?;
