@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod agreement;
 mod client;
+mod clock;
 mod doctor;
 mod explain;
 mod init;
@@ -67,6 +68,11 @@ enum Command {
         #[command(subcommand)]
         command: policy::PolicyCommand,
     },
+    /// Look at the clock as the ledger believes it, or vouch for it.
+    Clock {
+        #[command(subcommand)]
+        command: clock::ClockCommand,
+    },
     /// Find out what is wrong with this installation, and how to mend it.
     Doctor(Deployed),
     /// Print the OpenAPI document of this release.
@@ -107,6 +113,7 @@ pub fn run() -> ExitCode {
         Command::Limits(limits) => limits::run(&limits, &output),
         Command::Keys { command } => keys::run(&command, &output),
         Command::Policy { command } => policy::run(&command, &output),
+        Command::Clock { command } => clock::run(&command, &output),
         Command::Doctor(deployed) => doctor::run(&deployed, &output),
         Command::Openapi => openapi(&output),
     };

@@ -14,6 +14,7 @@ pub mod party;
 pub mod payment;
 
 pub mod caller;
+pub mod credit;
 pub mod key;
 pub mod order;
 pub mod time;

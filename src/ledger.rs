@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::domain::authorization::Signed;
+use crate::domain::credit::ClockFault;
 use crate::domain::key::Kid;
 use crate::domain::ledger::{
     PaymentRecord, Posting, Reservation, Resumption, Submission, VoidReason,
@@ -28,6 +29,8 @@ pub mod reader;
 
 pub mod sqlite;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use outcomes::Outcome;
@@ -102,6 +105,9 @@ pub enum OpenError {
          put {}-wal back beside it or restore a backup", .0.display(), .0.display()
     )]
     InUseWithoutLog(PathBuf),
+    /// The clock cannot be credited.
+    #[error(transparent)]
+    Clock(ClockFault),
     /// The configuration and the ledger disagree.
     #[error("{what}: the ledger has {recorded}, the configuration has {configured}; {mend}")]
     Mismatch {

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::clock::Clock;
 use crate::config::deployment::Deployment;
 use crate::config::policy;
+use crate::domain::credit::credit;
 use crate::domain::policy::Policy;
 use crate::http::callers::CallerVerifier;
 use crate::http::tls;
@@ -23,8 +24,6 @@ use super::{Deployed, agreement, keys};
 
 /// Longest that a running daemon may take to answer.
 const DAEMON_WAIT_MAX: Duration = Duration::from_secs(3);
-/// How far the clock may be behind the newest record, in milliseconds; `serve` allows no more.
-const STEP_BACK_MS_MAX: i64 = 2_000;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -140,17 +139,11 @@ fn look_at_ledger(examination: &mut Examination, deployment: &Deployment) {
     let reader = Store::examine(&path, &deployment.issuer).and_then(|()| Reader::open(&path));
     let told = |_: &Reader| deployment.ledger().display().to_string();
     let Some(reader) = examination.keep("ledger", reader, told) else { return };
-    let now = Clock::system().now();
-    let clock = match reader.newest() {
-        Ok(newest) if newest.unix_ms().saturating_sub(now.unix_ms()) > STEP_BACK_MS_MAX => {
-            Err(format!(
-                "it says {now}, but the ledger has recorded {newest}; set the clock right, signing \
-             stops until then"
-            ))
-        }
-        Ok(newest) => Ok(format!("it says {now}; the newest record is of {newest}")),
-        Err(wrong) => Err(wrong.to_string()),
-    };
+    let reading = Clock::system().read();
+    let clock = reader.mark().map_err(|wrong| wrong.to_string()).and_then(|mark| {
+        let told = format!("it says {}; the newest record is of {}", reading.wall, mark.newest);
+        credit(&mark, &reading).map(|_| told).map_err(|fault| fault.to_string())
+    });
     examination.note("clock", clock);
     let in_doubt = reader.count_in_doubt();
     examination.keep("payments in doubt", in_doubt, |count| match count {

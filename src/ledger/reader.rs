@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::caller::CallerId;
 use crate::domain::counter::{Counter, CounterId};
+use crate::domain::credit::Mark;
 use crate::domain::key::{KeyId, Kid, PublicKey};
 use crate::domain::ledger::{PaymentRecord, WorkingSet};
 use crate::domain::payment::{Payment, PaymentId};
@@ -87,12 +88,12 @@ impl Reader {
         self.with(|connection| payments::in_doubt(connection, now, kid, most))
     }
 
-    /// The newest instant at which anything was recorded.
+    /// What the ledger remembers of its clock.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn newest(&self) -> Result<Timestamp, StoreError> {
-        self.with(|connection| Ok(super::sqlite::newest(connection)?))
+    pub fn mark(&self) -> Result<Mark, StoreError> {
+        self.with(|connection| Ok(super::sqlite::mark(connection)?))
     }
 
     /// How many payments are in doubt.

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, params};
 
 use crate::domain::counted::Counted;
 use crate::domain::counter::{Counter, CounterId, Parties};
+use crate::domain::credit::{Mark, Reading, credited_by_hand};
 use crate::domain::ledger::{PaymentRecord, Submission, WorkingSet};
 use crate::domain::payment::PaymentId;
 use crate::domain::policy::Policy;
@@ -74,7 +75,7 @@ pub struct Store {
     ledger_id: String,
     connection: Option<Connection>,
     _lock: Lock,
-    newest: Timestamp,
+    mark: Mark,
     counted: Arc<Counted>,
     /// Counters as they stand after the last commit.
     live: HashMap<CounterId, Counter>,
@@ -98,7 +99,7 @@ impl Store {
         guard::mark_in_use(&connection, true)
             .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
-        let newest = newest(&connection).map_err(sqlite)?;
+        let mark = mark(&connection).map_err(sqlite)?;
         let ledger_id = guard::meta(&connection, "ledger_id").map_err(sqlite)?;
         let counted = axes::counted(&connection).map_err(|refused| OpenError::NotALedger {
             path: path.to_owned(),
@@ -110,7 +111,7 @@ impl Store {
             ledger_id,
             connection: Some(connection),
             _lock: lock,
-            newest,
+            mark,
             counted: Arc::new(counted),
             live: HashMap::new(),
             stored: HashMap::new(),
@@ -137,9 +138,22 @@ impl Store {
         &self.path
     }
 
-    /// The newest instant at which anything was recorded.
-    pub(super) fn newest(&self) -> Timestamp {
-        self.newest
+    /// What the ledger remembers of its clock.
+    pub fn mark(&self) -> &Mark {
+        &self.mark
+    }
+
+    /// Believes the clock from now on, because a person says that it is right.
+    ///
+    /// # Errors
+    /// [`OpenError::Clock`] if it is behind the newest record, [`OpenError::Sqlite`].
+    pub fn credit_by_hand(&mut self, reading: &Reading) -> Result<(), OpenError> {
+        let path = self.path.clone();
+        let mark = credited_by_hand(&self.mark, reading).map_err(OpenError::Clock)?;
+        let connection = self.connection().map_err(|_| OpenError::Missing(path.clone()))?;
+        store_mark(connection, &mark).map_err(|source| OpenError::Sqlite { path, source })?;
+        self.mark = mark;
+        Ok(())
     }
 
     /// Loads the rows that a command names and that are not in the set yet.
@@ -202,7 +216,7 @@ impl Store {
     /// Makes everything that a batch changed durable, all or nothing.
     pub(super) fn commit(
         &mut self,
-        now: Timestamp,
+        mark: Mark,
         policy: &Policy,
         mut working: WorkingSet,
     ) -> Result<(), StoreError> {
@@ -219,11 +233,9 @@ impl Store {
             let stored = self.stored.entry(id.clone()).or_default();
             counters::store(&transaction, policy, id, counter, stored)?;
         }
-        transaction
-            .prepare_cached("UPDATE clock SET newest_unix_ms = ?1")?
-            .execute([now.unix_ms()])?;
+        store_mark(&transaction, &mark)?;
         transaction.commit()?;
-        self.newest = now;
+        self.mark = mark;
         for (record, _) in working.changed() {
             match is_open(record) {
                 true => self.open.insert(record.id, Arc::clone(record)),
@@ -251,23 +263,26 @@ impl Store {
         let connection = connect(&self.path)?;
         guard::check_contents(&self.path, &connection, &self.issuer)?;
         let ledger_id = guard::meta(&connection, "ledger_id").map_err(sqlite)?;
-        let found = newest(&connection).map_err(sqlite)?;
-        if ledger_id != self.ledger_id || found < self.newest {
+        let found = mark(&connection).map_err(sqlite)?;
+        if ledger_id != self.ledger_id || found.newest < self.mark.newest {
             return Err(OpenError::Mismatch {
                 what: "the ledger that was open before".to_owned(),
-                recorded: format!("{ledger_id} up to {found}"),
-                configured: format!("{} up to {}", self.ledger_id, self.newest),
+                recorded: format!("{ledger_id} up to {}", found.newest),
+                configured: format!("{} up to {}", self.ledger_id, self.mark.newest),
                 mend: "another file lies in its place; put the right one back",
             });
         }
         guard::mark_in_use(&connection, true).map_err(sqlite)?;
-        self.newest = found;
+        self.mark = found;
         self.connection = Some(connection);
         Ok(())
     }
 
     /// Closes the file cleanly: the log is merged and the mark taken away.
-    pub(super) fn close(mut self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`]; the log is then kept, and nothing is lost.
+    pub fn close(mut self) -> Result<(), StoreError> {
         let connection = self.connection.take().ok_or(StoreError::Closed)?;
         guard::mark_in_use(&connection, false)?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -315,8 +330,32 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Timestamp> {
+/// What the ledger remembers of its clock.
+pub(super) fn mark(connection: &Connection) -> rusqlite::Result<Mark> {
+    let select = "SELECT newest_unix_ms, boot, base_unix_ms, base_boot_ms FROM clock";
+    connection.query_row(select, [], |row| {
+        let base = match row.get::<_, Option<String>>(1)? {
+            None => None,
+            Some(boot) => {
+                let wall = Timestamp::from_unix_ms(row.get(2)?);
+                Some(Reading { wall, boot, since_boot_ms: row.get(3)? })
+            }
+        };
+        Ok(Mark { newest: Timestamp::from_unix_ms(row.get(0)?), base })
+    })
+}
+
+fn store_mark(connection: &Connection, mark: &Mark) -> rusqlite::Result<()> {
+    let base = mark.base.as_ref();
+    let update = "UPDATE clock SET newest_unix_ms = ?1, boot = ?2, base_unix_ms = ?3, \
+                  base_boot_ms = ?4";
     connection
-        .query_row("SELECT newest_unix_ms FROM clock", [], |row| row.get(0))
-        .map(Timestamp::from_unix_ms)
+        .prepare_cached(update)?
+        .execute(params![
+            mark.newest.unix_ms(),
+            base.map(|base| &base.boot),
+            base.map(|base| base.wall.unix_ms()),
+            base.map(|base| base.since_boot_ms),
+        ])
+        .map(drop)
 }

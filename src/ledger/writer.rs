@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::domain::counter::Miscount;
+use crate::domain::credit::credit;
 use crate::domain::ledger::{
     PaymentRecord, Posting, Reservation, Resumption, State, WorkingSet, post, reserve, resume, void,
 };
@@ -20,8 +21,6 @@ use super::{Command, LedgerFailure, Reply};
 
 /// Most commands in one commit.
 const BATCH_MAX: usize = 256;
-/// How far the clock may fall behind the newest record without stopping, in milliseconds.
-const STEP_BACK_MS_MAX: i64 = 2_000;
 /// Pause before a broken store is opened again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(250);
 
@@ -116,9 +115,10 @@ impl Writer {
 
     /// Decides a batch and makes it durable. On failure everybody in it has been told.
     fn decide_and_commit(&mut self, batch: Vec<Command>) -> Result<Vec<Decided>, Broken> {
-        let now = match self.now() {
-            Ok(now) => now,
-            Err(failure) => {
+        let (now, mark) = match credit(self.store.mark(), &self.clock.read()) {
+            Ok(credited) => credited,
+            Err(fault) => {
+                let failure = LedgerFailure::Clock(fault.to_string());
                 batch.into_iter().for_each(|command| command.fail(&failure));
                 return Err(Broken { failure, waits_for_a_person: false });
             }
@@ -147,7 +147,7 @@ impl Writer {
         }
         let decide = |command| decide(now, &self.policy, &mut working, command);
         let decided: Vec<Decided> = loaded.into_iter().filter_map(decide).collect();
-        match self.store.commit(now, &self.policy, working) {
+        match self.store.commit(mark, &self.policy, working) {
             Ok(()) => Ok(decided),
             Err(refused) => {
                 let broken = Broken::from(refused);
@@ -155,19 +155,6 @@ impl Writer {
                 Err(broken)
             }
         }
-    }
-
-    /// The clock, held to the newest record. A small step back is bridged, a larger one stops
-    /// signing until the clock has caught up: windows must not open twice.
-    fn now(&self) -> Result<Timestamp, LedgerFailure> {
-        let (wall, newest) = (self.clock.now(), self.store.newest());
-        if newest.unix_ms().saturating_sub(wall.unix_ms()) > STEP_BACK_MS_MAX {
-            return Err(LedgerFailure::Clock(format!(
-                "the clock says {wall}, but the ledger has recorded {newest}; signing stops until \
-                 the clock is right again"
-            )));
-        }
-        Ok(wall.max(newest))
     }
 
     fn answer(&self, decided: Decided) {

@@ -6,10 +6,15 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The newest instant that any decision was made at: the clock may not fall behind it.
+-- The newest instant that any decision was made at, which the clock may not fall behind; and where
+-- the clocks stood when the ledger was first used in this boot, which bounds how far it may run.
 CREATE TABLE clock (
     only           INTEGER PRIMARY KEY CHECK (only = 1),
-    newest_unix_ms INTEGER NOT NULL
+    newest_unix_ms INTEGER NOT NULL,
+    boot           TEXT,
+    base_unix_ms   INTEGER,
+    base_boot_ms   INTEGER,
+    CHECK ((boot IS NULL) = (base_unix_ms IS NULL) AND (boot IS NULL) = (base_boot_ms IS NULL))
 ) STRICT;
 
 -- Exponents of the currencies in use. A table in code that disagrees is refused.

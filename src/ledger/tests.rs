@@ -1,0 +1,204 @@
+//! The writer over a real file, with clocks that the test sets.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::*;
+use crate::domain::caller::{CallerId, IdempotencyKey};
+use crate::domain::credit::Reading;
+use crate::domain::key::{KeyId, Signature};
+use crate::domain::payment::{AccountFields, Payment, PaymentFields};
+use crate::domain::time::Timestamp;
+
+/// One limit: 10.00 an hour.
+fn policy() -> Policy {
+    let path = std::path::Path::new("policy.toml");
+    crate::config::policy::from_text(path, POLICY).unwrap()
+}
+
+const POLICY: &str = r#"
+schema = "countersign/policy/1"
+duplicate_window = "400d"
+[callers.shop]
+certificates = ["uri:spiffe://test.example/shop"]
+[keys.settlement-eur]
+purpose = "settlement"
+currency = "EUR"
+callers = ["shop"]
+validity = "24h"
+limits = [{ name = "hour", window = "1h", amount = "10.00" }]
+"#;
+const START_MS: i64 = 1_800_000_000_000;
+const ISSUER: &str = "https://pay.test.example";
+
+/// A ledger in a directory of its own, and the clocks that it is told.
+struct Bench {
+    directory: tempfile::TempDir,
+    policy: Arc<Policy>,
+    wall_ms: Arc<AtomicI64>,
+    boot_ms: Arc<AtomicI64>,
+    boot: Arc<Mutex<String>>,
+    ids: std::cell::Cell<u8>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.sqlite3");
+        let policy = policy();
+        sqlite::create(&path, ISSUER, "id", Timestamp::from_unix_ms(START_MS)).unwrap();
+        Self {
+            directory,
+            policy: Arc::new(policy),
+            wall_ms: Arc::new(AtomicI64::new(START_MS)),
+            boot_ms: Arc::new(AtomicI64::new(1_000_000)),
+            boot: Arc::new(Mutex::new("a".to_owned())),
+            ids: std::cell::Cell::new(0),
+        }
+    }
+
+    fn open(&self) -> (Ledger, WriterThread) {
+        let path = self.directory.path().join("ledger.sqlite3");
+        let mut store = sqlite::Store::open(&path, ISSUER).unwrap();
+        store.count_axes(&self.policy.needs(), |_| {}).unwrap();
+        let (wall, since, boot) =
+            (Arc::clone(&self.wall_ms), Arc::clone(&self.boot_ms), Arc::clone(&self.boot));
+        let clock = Clock::from_fn(move || Reading {
+            wall: Timestamp::from_unix_ms(wall.load(Ordering::SeqCst)),
+            boot: boot.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            since_boot_ms: since.load(Ordering::SeqCst),
+        });
+        Ledger::start(store, Arc::clone(&self.policy), clock).unwrap()
+    }
+
+    /// Time passes, on all clocks alike.
+    fn pass(&self, seconds: i64) {
+        self.step(seconds);
+        self.boot_ms.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+
+    /// Somebody sets the wall clock.
+    fn step(&self, seconds: i64) {
+        self.wall_ms.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+
+    fn reboot(&self, name: &str) {
+        name.clone_into(&mut self.boot.lock().unwrap());
+        self.boot_ms.store(5_000, Ordering::SeqCst);
+    }
+
+    /// Pays through both commits; what the ledger said about it.
+    fn pay(&self, ledger: &Ledger, amount: &str) -> String {
+        self.ids.set(self.ids.get() + 1);
+        let submission = Submission {
+            caller: CallerId::parse("caller", "shop").unwrap(),
+            idempotency_key: IdempotencyKey::parse("id", &self.ids.get().to_string()).unwrap(),
+            payment: payment(amount),
+            fresh_id: PaymentId::from_bytes([self.ids.get(); 16]),
+            issuer: ISSUER.to_owned(),
+            signing_kid: Some(Kid::parse("kid", &"A".repeat(43)).unwrap()),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            match ledger.reserve(submission).await {
+                Ok(Reservation::Authorised(_, authorization)) => {
+                    let signed = authorization.fulfilled(Signature::from_bytes([7; 64]));
+                    match ledger.post(signed).await {
+                        Ok(Posting::Posted(_)) => "posted".to_owned(),
+                        other => format!("{other:?}"),
+                    }
+                }
+                Ok(Reservation::Denied(_)) => "denied".to_owned(),
+                Ok(other) => format!("{other:?}"),
+                Err(failure) => failure.to_string(),
+            }
+        })
+    }
+}
+
+fn payment(amount: &str) -> Payment {
+    let merchant = Some(("merchant".to_owned(), "BAKERY".to_owned()));
+    Payment::parse(&PaymentFields {
+        key: KeyId::parse("key", "settlement-eur").unwrap().to_string(),
+        amount: amount.to_owned(),
+        currency: "EUR".to_owned(),
+        creditor_name: "Bakery".to_owned(),
+        creditor_account: AccountFields { iban: None, other: merchant },
+        end_to_end_id: "NOTPROVIDED".to_owned(),
+        ..PaymentFields::default()
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_window_opens_when_time_has_passed_and_not_when_a_clock_is_set() {
+    let bench = Bench::new();
+    let (ledger, writer) = bench.open();
+    assert_eq!(bench.pay(&ledger, "10.00"), "posted");
+    bench.step(2);
+    assert_eq!(bench.pay(&ledger, "0.01"), "denied", "two seconds ahead are within tolerance");
+    bench.step(3_700);
+    let told = bench.pay(&ledger, "0.01");
+    assert!(told.contains("no more than") && told.contains("boot clock"), "{told}");
+    assert!(ledger.trouble().unwrap().contains("countersign clock credit"));
+    bench.step(-3_702);
+    assert_eq!(bench.pay(&ledger, "0.01"), "denied", "it recovers when the clock is right again");
+    assert_eq!(ledger.trouble(), None);
+    bench.step(-60);
+    let told = bench.pay(&ledger, "0.01");
+    assert!(told.contains("has recorded"), "{told}");
+    bench.step(60);
+    bench.pass(3_700);
+    assert_eq!(bench.pay(&ledger, "10.00"), "posted", "an hour has really passed");
+    drop(ledger);
+    writer.join();
+}
+
+#[test]
+fn across_boots_a_day_is_credited_and_more_waits_for_a_person() {
+    let bench = Bench::new();
+    let (ledger, writer) = bench.open();
+    assert_eq!(bench.pay(&ledger, "10.00"), "posted");
+    drop(ledger);
+    writer.join();
+
+    bench.reboot("b");
+    bench.step(23 * 3_600);
+    let (ledger, writer) = bench.open();
+    assert_eq!(bench.pay(&ledger, "10.00"), "posted", "a night off");
+    drop(ledger);
+    writer.join();
+
+    bench.reboot("c");
+    bench.step(25 * 3_600);
+    let (ledger, writer) = bench.open();
+    let told = bench.pay(&ledger, "0.01");
+    assert!(told.contains("across boots"), "{told}");
+    drop(ledger);
+    writer.join();
+
+    let path = bench.directory.path().join("ledger.sqlite3");
+    let mut store = sqlite::Store::open(&path, ISSUER).unwrap();
+    let wall = Timestamp::from_unix_ms(bench.wall_ms.load(Ordering::SeqCst));
+    let since_boot_ms = bench.boot_ms.load(Ordering::SeqCst);
+    store.credit_by_hand(&Reading { wall, boot: "c".to_owned(), since_boot_ms }).unwrap();
+    store.close().unwrap();
+    let (ledger, writer) = bench.open();
+    assert_eq!(bench.pay(&ledger, "10.00"), "posted", "a person has vouched for the clock");
+    drop(ledger);
+    writer.join();
+}
+
+#[test]
+fn a_dst_night_and_a_change_of_the_time_zone_do_nothing_to_rolling_windows() {
+    let bench = Bench::new();
+    let (ledger, writer) = bench.open();
+    assert_eq!(bench.pay(&ledger, "10.00"), "posted");
+    // Local clocks may do what they like: the ledger counts in UTC.
+    for _ in 0..3 {
+        bench.pass(900);
+        assert_eq!(bench.pay(&ledger, "0.01"), "denied");
+    }
+    drop(ledger);
+    writer.join();
+}
