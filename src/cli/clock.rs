@@ -19,8 +19,8 @@ const TYPED_APART_MS_MAX: i64 = 300_000;
 pub(super) enum ClockCommand {
     /// Show what the clock says and whether the ledger credits it.
     Show(Deployed),
-    /// Have the ledger believe the clock from now on; the daemon must be stopped. Windows open up to
-    /// that instant, so look at another clock first and type what it says.
+    /// Have the ledger believe the clock from now on; the daemon must be stopped. Windows open up
+    /// to that instant, so look at another clock first and type what it says.
     Credit {
         /// What another clock says now, RFC 3339 in UTC, within five minutes.
         instant: String,

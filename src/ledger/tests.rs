@@ -188,17 +188,3 @@ fn across_boots_a_day_is_credited_and_more_waits_for_a_person() {
     drop(ledger);
     writer.join();
 }
-
-#[test]
-fn a_dst_night_and_a_change_of_the_time_zone_do_nothing_to_rolling_windows() {
-    let bench = Bench::new();
-    let (ledger, writer) = bench.open();
-    assert_eq!(bench.pay(&ledger, "10.00"), "posted");
-    // Local clocks may do what they like: the ledger counts in UTC.
-    for _ in 0..3 {
-        bench.pass(900);
-        assert_eq!(bench.pay(&ledger, "0.01"), "denied");
-    }
-    drop(ledger);
-    writer.join();
-}

@@ -22,3 +22,5 @@ mod payments;
 mod secrets;
 mod setup;
 mod start;
+mod time;
+mod tokens;
