@@ -1,7 +1,7 @@
 # What people and robots start by name. Every target works from a fresh checkout.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo run test bench soak lint deps
+.PHONY: help build demo run test bench scale soak lint deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +19,10 @@ test: deps ## run all tests
 	cargo test --locked
 
 bench: deps ## measure payments per second against the token's own rate
-	cargo bench --locked
+	cargo bench --locked --bench throughput
+
+scale: ## measure what millions of payments on record cost
+	cargo bench --locked --bench scale
 
 soak: deps ## run the tests at full size; takes hours
 	COUNTERSIGN_SOAK=1 cargo test --release --locked
