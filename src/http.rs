@@ -72,8 +72,13 @@ fn closed(routes: Router) -> Router {
     )
 }
 
-/// The answer on a connection whose client certificate has expired or was revoked.
-fn certificate_no_longer_holds() -> Response<Body> {
+/// The answer on a connection whose client certificate has expired or was revoked, or where that
+/// cannot be told at the moment.
+fn certificate_no_longer_holds(reason: &rustls::Error) -> Response<Body> {
+    if let rustls::Error::General(_) = reason {
+        let detail = "the revocation list of callers cannot be used; retry later";
+        return Problem::unavailable(detail).into_response();
+    }
     let mut response = Problem::new(
         StatusCode::UNAUTHORIZED,
         "certificate",

@@ -15,13 +15,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::domain::authorization::Signed;
-use crate::domain::credit::ClockFault;
+use crate::domain::credit::{ClockFault, Reading, credit};
 use crate::domain::key::Kid;
 use crate::domain::ledger::{
     PaymentRecord, Posting, Reservation, Resumption, Submission, VoidReason,
 };
 use crate::domain::payment::PaymentId;
 use crate::domain::policy::Policy;
+use crate::domain::time::Timestamp;
 
 mod lock;
 mod outcomes;
@@ -171,7 +172,7 @@ impl Ledger {
     ) -> Result<(Self, WriterThread), OpenError> {
         let (queue, commands) = mpsc::channel(QUEUE_MAX);
         let outcomes = Arc::new(outcomes::Outcomes::default());
-        let health = Arc::new(writer::Health::default());
+        let health = Arc::new(writer::Health::new(store.mark().clone()));
         let path = store.path().to_owned();
         let writer = writer::Writer::new(
             store,
@@ -241,6 +242,13 @@ impl Ledger {
     /// Why the ledger does not accept payments at the moment, if so.
     pub fn trouble(&self) -> Option<String> {
         self.health.trouble()
+    }
+
+    /// The instant that a reading of the clocks is credited with; the newest record's if it is not
+    /// to be believed.
+    pub fn credited(&self, reading: &Reading) -> Timestamp {
+        let mark = self.health.mark();
+        credit(&mark, reading).map_or(mark.newest, |(now, _)| now)
     }
 
     /// Batches committed and commands in them since start.

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::clock::Clock;
 use crate::domain::authorization::SigningAuthorization;
 use crate::domain::caller::{CallerId, IdempotencyKey};
@@ -21,7 +23,7 @@ use crate::domain::party::{Account, DebtorId};
 use crate::domain::payment::{Payment, PaymentId};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
-use crate::hsm::{Hsm, Permit, TokenStatus};
+use crate::hsm::{Hsm, Permit, TokenStatus, Unavailable};
 use crate::ledger::Ledger;
 use crate::ledger::reader::{KeyVersion, Reader};
 
@@ -35,6 +37,8 @@ pub use refusal::Refusal;
 const SUBMISSION_WAIT: Duration = Duration::from_secs(10);
 /// Pause between looks at what is in doubt.
 const RESUME_EVERY: Duration = Duration::from_millis(500);
+/// Most reads of the ledger at a time, each on a thread and a connection of its own.
+const READS_MAX: usize = 16;
 /// Most payments in doubt that are taken up again at a time, per key.
 const RESUME_MAX: u32 = 256;
 
@@ -65,12 +69,14 @@ pub struct Parts {
 pub struct Pipeline {
     parts: Arc<Parts>,
     in_flight: Arc<InFlight>,
+    reads: Arc<Semaphore>,
 }
 
 impl Pipeline {
     /// A pipeline over these parts.
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), in_flight: Arc::default() }
+        let reads = Arc::new(Semaphore::new(READS_MAX));
+        Self { parts: Arc::new(parts), in_flight: Arc::default(), reads }
     }
 
     /// Has a payment signed, or finds out what became of it. The payment's story goes on when the
@@ -102,8 +108,12 @@ impl Pipeline {
         fresh_id: PaymentId,
         signing_now: in_flight::Entry,
     ) -> Result<Arc<PaymentRecord>, Refusal> {
-        // A place at the token first: what is admitted must be able to be signed.
-        let place = self.parts.hsm.permit(payment.key());
+        // A place at the token first: what is admitted must be able to be signed. Whoever may not
+        // use the key gets none, so that denials do not keep others waiting.
+        let place = match self.parts.policy.keys.get(payment.key()) {
+            Some(key) if key.callers.contains(&caller) => self.parts.hsm.permit(payment.key()),
+            _ => Err(Unavailable::UnknownKey(payment.key().clone())),
+        };
         let signing_kid = match &place {
             Ok(_) => self.parts.kids.get(payment.key()).cloned(),
             Err(_) => None,
@@ -158,7 +168,7 @@ impl Pipeline {
     pub async fn resume_in_doubt(&self) {
         loop {
             for (key, kid) in &self.parts.kids {
-                let (now, kid_) = (self.parts.clock.now(), kid.clone());
+                let (now, kid_) = (self.now(), kid.clone());
                 let found = self.read(move |parts| parts.reader.in_doubt(now, &kid_, RESUME_MAX));
                 for payment in found.await.unwrap_or_default() {
                     self.resume(payment, key, kid).await;
@@ -214,13 +224,14 @@ impl Pipeline {
         let mut outcome = self.parts.ledger.outcome_of(id);
         let read = || self.read(move |parts| parts.reader.payment(id));
         let newer = read().await?.map_or(record, Arc::new);
-        if newer.is_final() || wait.is_zero() {
+        // What has lapsed is not signed any more: there is nothing to wait for.
+        if newer.is_final() || wait.is_zero() || newer.expires_at <= self.now() {
             return Ok(newer);
         }
-        match tokio::time::timeout(wait, outcome.settled()).await {
-            Ok(()) => Ok(read().await?.map_or(newer, Arc::new)),
-            Err(_) => Ok(newer),
-        }
+        // Signed or not: the record is read again, since an outcome may be durable that nobody
+        // could be told of.
+        drop(tokio::time::timeout(wait, outcome.settled()).await);
+        Ok(read().await?.map_or(newer, Arc::new))
     }
 
     /// Every check that a new payment would meet now, up to the one that fails. Spends nothing.
@@ -232,7 +243,7 @@ impl Pipeline {
         caller: &CallerId,
         payment: Payment,
     ) -> Result<Vec<Check>, Refusal> {
-        let (caller, now) = (caller.clone(), self.parts.clock.now());
+        let (caller, now) = (caller.clone(), self.now());
         let judged = self.read(move |parts| {
             let policy = &parts.policy;
             let working = parts.reader.working_set(now, policy, &caller, &payment)?;
@@ -253,7 +264,7 @@ impl Pipeline {
         debtor: Option<DebtorId>,
         creditor: Option<Account>,
     ) -> Result<(Vec<(Limit, Option<Standing>)>, Timestamp), Refusal> {
-        let (caller, now) = (caller.clone(), self.parts.clock.now());
+        let (caller, now) = (caller.clone(), self.now());
         let read = self.read(move |parts| {
             let namespace = parts.policy.namespace_of(&caller);
             let (debtor, creditor) = (debtor.as_ref(), creditor.as_ref());
@@ -280,9 +291,9 @@ impl Pipeline {
         &self.parts.key_versions
     }
 
-    /// The current instant.
+    /// The current instant, as the ledger credits it.
     pub fn now(&self) -> Timestamp {
-        self.parts.clock.now()
+        self.parts.ledger.credited(&self.parts.clock.read())
     }
 
     /// How many payments are in doubt, expired ones included.
@@ -324,6 +335,7 @@ impl Pipeline {
         read: impl FnOnce(&Parts) -> Result<T, crate::ledger::sqlite::StoreError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let parts = Arc::clone(&self.parts);
+        let _turn = self.reads.acquire().await.map_err(|_| Refusal::Abandoned)?;
         match tokio::task::spawn_blocking(move || read(&parts)).await {
             Ok(answer) => answer.map_err(Refusal::from),
             Err(_) => Err(Refusal::Abandoned),

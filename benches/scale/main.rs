@@ -7,6 +7,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::as_conversions,
     reason = "a measurement ends where something unexpected happens, and prints what it found"
 )]
@@ -71,7 +72,9 @@ fn compare() {
     for payments in [0, wanted] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ledger.sqlite3");
-        sqlite::create(&path, ISSUER, "scale", Timestamp::from_unix_ms(START_MS)).unwrap();
+        let wall = Timestamp::from_unix_ms(START_MS);
+        let reading = Reading { wall, boot: "scale".to_owned(), since_boot_ms: START_MS };
+        sqlite::create(&path, ISSUER, "scale", &reading).unwrap();
         let child = |arguments: &[&str]| {
             let output = Command::new(std::env::current_exe().unwrap())
                 .args(arguments)

@@ -24,7 +24,7 @@ pub(super) fn run(deployed: &Deployed, output: &Output) -> Result<Exit, Failure>
     getrandom::fill(&mut random).map_err(Failure::broken)?;
     let ledger_id = format!("{:032x}", u128::from_be_bytes(random));
     let path = deployment.ledger();
-    sqlite::create(&path, &deployment.issuer, &ledger_id, Clock::system().now())
+    sqlite::create(&path, &deployment.issuer, &ledger_id, &Clock::system().read())
         .map_err(Failure::broken)?;
     let made = serde_json::json!({ "ledger": path, "ledger_id": ledger_id });
     output.show(&made, |_| {

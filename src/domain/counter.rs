@@ -222,7 +222,7 @@ impl Counter {
         Ok(())
     }
 
-    /// Turns a hold into posted spending of this instant, or changes nothing.
+    /// Turns a hold into posted spending of this instant.
     ///
     /// # Errors
     /// [`Miscount`] if less than that is held or a sum does not fit.

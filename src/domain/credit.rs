@@ -2,7 +2,8 @@
 //!
 //! Windows must not open twice because a clock was set back, nor early because it was set forward.
 //! Within one boot of the machine its boot clock, which nobody can set, bounds what is credited;
-//! across boots at most a day is. A wall clock outside of that stops signing until it is right
+//! across boots, and in the first quarter of an hour of one, at most a day after the last record
+//! is. A wall clock outside of that stops signing until it is right
 //! again, or until a person credits more.
 
 use super::time::Timestamp;
@@ -15,6 +16,9 @@ const AHEAD_MS_MAX: i64 = 2_000;
 const DRIFT_PPM_MAX: i64 = 500;
 /// Most time that is credited across boots, in milliseconds: 24 hours.
 const ACROSS_BOOTS_MS_MAX: i64 = 86_400_000;
+/// How long after a boot the wall clock may still be put right, in milliseconds: a machine starts
+/// with a clock that nobody has compared with anything.
+const SETTLING_MS_MAX: i64 = 900_000;
 
 /// One look at the clocks of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +36,17 @@ pub struct Reading {
 pub struct Mark {
     /// The newest instant at which anything was recorded.
     pub newest: Timestamp,
-    /// The boot in which the ledger was last used, and where its clocks stood when that began.
-    pub base: Option<Reading>,
+    /// The boot in which the ledger was last used.
+    pub base: Option<Base>,
+}
+
+/// Where the clocks stood in a boot when they agreed last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// The reading.
+    pub reading: Reading,
+    /// The newest record when the ledger was first used in this boot.
+    pub before: Timestamp,
 }
 
 /// Why no time is credited.
@@ -75,18 +88,25 @@ pub fn credit(mark: &Mark, reading: &Reading) -> Result<(Timestamp, Mark), Clock
     if newest.unix_ms().saturating_sub(wall.unix_ms()) > STEP_BACK_MS_MAX {
         return Err(ClockFault::Behind { wall: *wall, newest });
     }
-    let same_boot = mark.base.as_ref().filter(|base| base.boot == *boot);
-    let (latest, bound, base) = match same_boot {
+    let same_boot = mark.base.as_ref().filter(|base| base.reading.boot == *boot);
+    let before = same_boot.map_or(newest, |base| base.before);
+    let settling = *since_boot_ms < SETTLING_MS_MAX;
+    let (latest, bound, base) = match same_boot.filter(|_| !settling) {
         Some(base) => {
-            let elapsed_ms = since_boot_ms.saturating_sub(base.since_boot_ms).max(0);
-            let drift_ms = elapsed_ms.saturating_mul(DRIFT_PPM_MAX).div_euclid(1_000_000);
-            let ahead_ms = elapsed_ms.saturating_add(drift_ms).saturating_add(AHEAD_MS_MAX);
-            let latest = base.wall.unix_ms().saturating_add(ahead_ms);
-            (latest, "by the boot clock", base.clone())
+            let (expected, drift_ms) = expected(&base.reading, *since_boot_ms);
+            let apart_ms = wall.unix_ms().saturating_sub(expected).saturating_abs();
+            let base = match apart_ms <= drift_ms {
+                // The clocks agree: drift that was not used is not kept for a step.
+                true => Base { reading: reading.clone(), before },
+                false => base.clone(),
+            };
+            let latest = expected.saturating_add(drift_ms).saturating_add(AHEAD_MS_MAX);
+            (latest, "by the boot clock", base)
         }
         None => {
-            let latest = newest.unix_ms().saturating_add(ACROSS_BOOTS_MS_MAX);
-            (latest, "24 hours since the last record, across boots", reading.clone())
+            let latest = before.unix_ms().saturating_add(ACROSS_BOOTS_MS_MAX);
+            let base = Base { reading: reading.clone(), before };
+            (latest, "24 hours since the last record, across boots", base)
         }
     };
     if wall.unix_ms() > latest {
@@ -95,6 +115,13 @@ pub fn credit(mark: &Mark, reading: &Reading) -> Result<(Timestamp, Mark), Clock
     }
     let now = newest.max(*wall);
     Ok((now, Mark { newest: now, base: Some(base) }))
+}
+
+/// What the wall clock should say, in milliseconds since 1970, and how far it may have drifted.
+fn expected(base: &Reading, since_boot_ms: i64) -> (i64, i64) {
+    let elapsed_ms = since_boot_ms.saturating_sub(base.since_boot_ms).max(0);
+    let drift_ms = elapsed_ms.saturating_mul(DRIFT_PPM_MAX).div_euclid(1_000_000);
+    (base.wall.unix_ms().saturating_add(elapsed_ms), drift_ms)
 }
 
 /// The mark after a person has said that a reading is right.
@@ -106,7 +133,7 @@ pub fn credited_by_hand(mark: &Mark, reading: &Reading) -> Result<Mark, ClockFau
     if wall < newest {
         return Err(ClockFault::Behind { wall, newest });
     }
-    Ok(Mark { newest, base: Some(reading.clone()) })
+    Ok(Mark { newest, base: Some(Base { reading: reading.clone(), before: wall }) })
 }
 
 #[cfg(test)]
@@ -126,7 +153,7 @@ mod tests {
 
     /// A ledger that was last used at second 0, one hour into boot `a`, where it began.
     fn mark() -> Mark {
-        Mark { newest: at(0), base: Some(reading(0, "a", HOUR)) }
+        Mark { newest: at(0), base: Some(Base { reading: reading(0, "a", HOUR), before: at(0) }) }
     }
 
     #[test]
@@ -152,7 +179,7 @@ mod tests {
             match (found, credited) {
                 (Ok((now, mark)), Ok(seconds)) => {
                     assert_eq!((now, mark.newest), (at(seconds), at(seconds)), "{wall} {boot}");
-                    assert_eq!(mark.base.unwrap().boot, boot);
+                    assert_eq!(mark.base.unwrap().reading.boot, boot);
                 }
                 (Err(ClockFault::Behind { .. }), Err("behind")) => {}
                 (Err(fault @ ClockFault::Ahead { .. }), Err(bound)) => {
@@ -186,7 +213,27 @@ mod tests {
         let mark = mark();
         let (_, mark) = credit(&mark, &reading(24 * HOUR, "b", 5)).unwrap();
         assert!(credit(&mark, &reading(48 * HOUR, "b", 65)).is_err(), "same boot");
+        assert!(credit(&mark, &reading(25 * HOUR - 5, "b", HOUR)).is_ok(), "an hour has passed");
         assert!(credit(&mark, &reading(48 * HOUR, "c", 5)).is_ok());
+    }
+
+    #[test]
+    fn a_clock_is_put_right_soon_after_a_boot_and_not_later() {
+        let (_, mark) = credit(&mark(), &reading(60, "b", 20)).unwrap();
+        let (now, mark) = credit(&mark, &reading(60 + 40, "b", 30)).unwrap();
+        assert_eq!(now, at(100), "NTP stepped by half a minute");
+        let (_, mark) = credit(&mark, &reading(100 + 2_000, "b", 2_030)).unwrap();
+        assert!(credit(&mark, &reading(2_100 + 40, "b", 2_040)).is_err());
+    }
+
+    #[test]
+    fn drift_that_was_not_used_is_not_kept_for_a_step() {
+        let mut mark = mark();
+        for hour in 1..=1_000 {
+            (_, mark) = credit(&mark, &reading(hour * HOUR, "a", HOUR + hour * HOUR)).unwrap();
+        }
+        let ahead = |seconds| reading(1_000 * HOUR + seconds, "a", 1_001 * HOUR);
+        assert!(credit(&mark, &ahead(2)).is_ok() && credit(&mark, &ahead(4)).is_err());
     }
 
     #[test]

@@ -18,6 +18,6 @@ mod tests;
 pub use judge::{Check, checks};
 pub use record::{PaymentRecord, State, VoidReason};
 pub use replay::Replay;
-pub use reserve::{Reservation, Submission, dry_run, reserve};
+pub use reserve::{Reservation, Submission, reserve};
 pub use settle::{Posting, Resumption, post, resume, void};
 pub use working_set::{Claim, ClaimHolder, Novelty, WorkingSet};

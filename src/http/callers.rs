@@ -113,7 +113,7 @@ impl CallerVerifier {
             let expired = current.expires.is_some_and(|expires| expires <= self.clock.now());
             match (&list, &current.verifier) {
                 (Ok(list), Ok(_)) if *list == current.list && !expired => return,
-                (Ok(list), Err(_)) if *list == current.list && expired => return,
+                (Ok(list), Err(_)) if *list == current.list => return,
                 (Err(reason), Err(known)) if reason == known => return,
                 _ => {}
             }
@@ -148,7 +148,11 @@ impl CallerVerifier {
     /// Whether the certificate of a living connection still holds.
     pub(super) fn still_holds(&self, peer: &Peer) -> Result<(), Error> {
         let (now, generation) = (self.clock.now(), self.generation.load(Ordering::Acquire));
-        let soon_enough = now.unix_ms() < peer.judge_next_ms.load(Ordering::Acquire);
+        // Neither before the next judgement is due nor long before the last one, which a clock that
+        // was set back would make it.
+        let next_ms = peer.judge_next_ms.load(Ordering::Acquire);
+        let last_ms = next_ms.saturating_sub(JUDGE_EVERY_MS);
+        let soon_enough = (last_ms..next_ms).contains(&now.unix_ms());
         if soon_enough && generation == peer.generation.load(Ordering::Acquire) {
             return Ok(());
         }

@@ -90,7 +90,7 @@ pub struct LimitAnswer {
     pub name: String,
     /// Over what it adds up: `key`, `caller`, `debtor`, `unknown_debtor` or `creditor`.
     pub per: String,
-    /// The keys that it adds up together.
+    /// The keys that it adds up together, as far as they are open to this caller.
     pub keys: Vec<String>,
     /// `payment`, a duration such as `24h`, `day in Europe/Madrid`, `month in …`, or `lifetime`.
     pub window: String,
@@ -118,11 +118,19 @@ pub struct LimitAnswer {
 }
 
 impl LimitAnswer {
-    fn new(limit: &Limit, standing: Option<Standing>, currency: Currency) -> Self {
+    fn new(
+        limit: &Limit,
+        standing: Option<Standing>,
+        currency: Currency,
+        may_know: impl Fn(&KeyId) -> bool,
+    ) -> Self {
         let shown = |number| shown(limit.measure, currency, number);
         let keys = match &limit.scope {
             Scope::Key(key) => vec![key.to_string()],
-            Scope::Keys(set) => set.keys().iter().map(ToString::to_string).collect(),
+            // To whom a key is not open it does not exist.
+            Scope::Keys(set) => {
+                set.keys().iter().filter(|key| may_know(key)).map(ToString::to_string).collect()
+            }
         };
         Self {
             name: limit.name.clone(),
@@ -193,7 +201,12 @@ pub(super) async fn limits(
         as_of: now.to_string(),
         unlimited: key.limits.is_empty(),
         limits: limits
-            .map(|(limit, standing)| LimitAnswer::new(&limit, standing, currency))
+            .map(|(limit, standing)| {
+                let may_know = |key: &KeyId| {
+                    policy.keys.get(key).is_some_and(|key| key.callers.contains(&caller))
+                };
+                LimitAnswer::new(&limit, standing, currency, may_know)
+            })
             .collect(),
     }))
 }

@@ -3,8 +3,9 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -20,12 +21,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use crate::clock;
+
 use super::callers::{CallerVerifier, Peer};
 
 /// Longest that a TLS handshake may take.
 const HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(5);
-/// Longest that a connection may be idle, or take for the headers of a request.
+/// Longest that the headers of a request may take.
 const HEADERS_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Longest that a connection may go without a request, whatever it is doing instead.
+const IDLE_MAX: Duration = Duration::from_secs(120);
+/// Pause between looks at whether a connection is idle and its caller still one of ours.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
 /// Largest head of a request, in bytes.
@@ -147,14 +154,18 @@ async fn serve(
     watcher: Watcher,
 ) -> Result<(), String> {
     let routes = TowerToHyperService::new(routes);
+    let activity = Arc::new(Activity::new());
+    let (seen, caller) = (Arc::clone(&activity), peer.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let (routes, peer) = (routes.clone(), peer.clone());
+        let in_progress = Activity::begin(&activity);
         async move {
+            let _in_progress = in_progress;
             let mut request = request.map(Body::new);
             if let Some((callers, peer)) = peer {
                 if let Err(reason) = callers.still_holds(&peer) {
-                    tracing::warn!(caller = %peer.caller, %reason, "certificate no longer holds");
-                    return Ok(super::certificate_no_longer_holds());
+                    tracing::debug!(caller = %peer.caller, %reason, "certificate no longer holds");
+                    return Ok(super::certificate_no_longer_holds(&reason));
                 }
                 request.extensions_mut().insert(peer.caller.clone());
             }
@@ -176,7 +187,62 @@ async fn serve(
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEAD_BYTES_MAX.try_into().unwrap_or(u32::MAX));
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    watcher.watch(connection).await.map_err(told)
+    let mut connection = std::pin::pin!(watcher.watch(connection));
+    loop {
+        tokio::select! {
+            ended = &mut connection => return ended.map_err(told),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        if seen.is_idle() {
+            return Err("it was idle for too long".to_owned());
+        }
+        if let Some((callers, peer)) = &caller
+            && !seen.is_busy()
+        {
+            callers.still_holds(peer).map_err(told)?;
+        }
+    }
+}
+
+/// What a connection is doing: requests in progress, and when the last one began or ended.
+struct Activity {
+    in_progress: AtomicUsize,
+    last: Mutex<Instant>,
+}
+
+/// One request in progress.
+struct InProgress(Arc<Activity>);
+
+impl Activity {
+    fn new() -> Self {
+        Self { in_progress: AtomicUsize::new(0), last: Mutex::new(clock::monotonic()) }
+    }
+
+    fn begin(activity: &Arc<Self>) -> InProgress {
+        activity.in_progress.fetch_add(1, Ordering::AcqRel);
+        activity.touch();
+        InProgress(Arc::clone(activity))
+    }
+
+    fn touch(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = clock::monotonic();
+    }
+
+    fn is_busy(&self) -> bool {
+        self.in_progress.load(Ordering::Acquire) > 0
+    }
+
+    fn is_idle(&self) -> bool {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.is_busy() && clock::monotonic().saturating_duration_since(last) > IDLE_MAX
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.in_progress.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 fn told(reason: impl std::fmt::Display) -> String {

@@ -14,6 +14,7 @@ use crate::domain::limits::{Breach, Measure};
 use crate::domain::money::Currency;
 use crate::domain::payment::PaymentId;
 use crate::domain::text::Malformed;
+use crate::ledger::LedgerFailure;
 use crate::pipeline::Refusal;
 
 /// A refusal on its way out.
@@ -150,6 +151,9 @@ fn explained(denial: &Denial, currency: Currency) -> String {
              list it"
                 .to_owned()
         }
+        Denial::CreditorCoolingOff { until } if until.is_empty() => {
+            "the creditor account is not listed in the policy in force yet".to_owned()
+        }
         Denial::CreditorCoolingOff { until } => {
             format!("the creditor account was listed too recently; it may be paid from {until} on")
         }
@@ -242,7 +246,8 @@ impl Problem {
 
     /// A payment that was given up.
     pub(super) fn voided(payment: PaymentId) -> Self {
-        let detail = "the payment was given up before it was signed; use a new idempotency key";
+        let detail = "the payment was given up before it was signed; to pay after all, use a new \
+                      idempotency key and a new end_to_end_id";
         Self::new(StatusCode::FORBIDDEN, "voided", "The payment was voided", detail).about(payment)
     }
 
@@ -251,8 +256,8 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", format!("there is no {what}"))
     }
 
-    fn unavailable(detail: impl Into<String>) -> Self {
-        let title = "No signature can be made at the moment";
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        let title = "Not available at the moment";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail).retry_after(2)
     }
 }
@@ -287,9 +292,9 @@ impl From<Refusal> for Problem {
                 tracing::error!(%failure, "a request was refused because we failed");
                 let reason = match failure {
                     Refusal::Token(_) => "the token does not answer",
-                    Refusal::Ledger(_) | Refusal::Read(_) | Refusal::Miscount(_) => {
-                        "the ledger does not take records"
-                    }
+                    Refusal::Ledger(LedgerFailure::Clock(_)) => "the clock cannot be believed",
+                    Refusal::Ledger(_) | Refusal::Miscount(_) => "the ledger takes no records",
+                    Refusal::Read(_) => "the ledger cannot be read",
                     _ => "the request was broken off inside",
                 };
                 Self::unavailable(format!("{reason}; retry under the same idempotency key"))

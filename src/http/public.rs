@@ -1,5 +1,7 @@
 //! The public listener: what anybody needs to verify, and nothing that anybody could change.
 
+use std::sync::LazyLock;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -71,6 +73,8 @@ pub(super) async fn key_set(
     get, path = "/openapi.json", tag = "public",
     responses((status = 200, description = "this document", content_type = "application/json"))
 )]
-pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
-    Json(super::document::document())
+pub(super) async fn document() -> Json<&'static utoipa::openapi::OpenApi> {
+    /// Made once: anybody may ask for it, as often as they like.
+    static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(super::document::document);
+    Json(&*DOCUMENT)
 }

@@ -19,7 +19,7 @@ use super::OpenError;
 use super::sqlite::{StoreError, payments, snapshot};
 
 /// Most idle connections that are kept.
-const IDLE_MAX: usize = 8;
+const IDLE_MAX: usize = 16;
 /// Longest that a reader waits for a lock, which in WAL mode only recovery takes.
 const BUSY_MS_MAX: u64 = 1_000;
 
@@ -93,7 +93,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub fn mark(&self) -> Result<Mark, StoreError> {
-        self.with(|connection| Ok(super::sqlite::mark(connection)?))
+        self.with(|connection| Ok(super::sqlite::clock::mark(connection)?))
     }
 
     /// How many payments are in doubt.

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::counted::Counted;
 use crate::domain::counter::{Counter, CounterId, Parties};
-use crate::domain::credit::{Mark, Reading, credited_by_hand};
+use crate::domain::credit::Mark;
 use crate::domain::ledger::{PaymentRecord, Submission, WorkingSet};
 use crate::domain::payment::PaymentId;
 use crate::domain::policy::Policy;
@@ -20,10 +20,10 @@ use crate::domain::time::Timestamp;
 
 use super::OpenError;
 use super::lock::Lock;
-use super::writer::is_open;
 
 mod axes;
 mod bindings;
+pub(super) mod clock;
 mod counters;
 mod guard;
 pub(super) mod payments;
@@ -99,7 +99,7 @@ impl Store {
         guard::mark_in_use(&connection, true)
             .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
-        let mark = mark(&connection).map_err(sqlite)?;
+        let mark = clock::mark(&connection).map_err(sqlite)?;
         let ledger_id = guard::meta(&connection, "ledger_id").map_err(sqlite)?;
         let counted = axes::counted(&connection).map_err(|refused| OpenError::NotALedger {
             path: path.to_owned(),
@@ -141,19 +141,6 @@ impl Store {
     /// What the ledger remembers of its clock.
     pub fn mark(&self) -> &Mark {
         &self.mark
-    }
-
-    /// Believes the clock from now on, because a person says that it is right.
-    ///
-    /// # Errors
-    /// [`OpenError::Clock`] if it is behind the newest record, [`OpenError::Sqlite`].
-    pub fn credit_by_hand(&mut self, reading: &Reading) -> Result<(), OpenError> {
-        let path = self.path.clone();
-        let mark = credited_by_hand(&self.mark, reading).map_err(OpenError::Clock)?;
-        let connection = self.connection().map_err(|_| OpenError::Missing(path.clone()))?;
-        store_mark(connection, &mark).map_err(|source| OpenError::Sqlite { path, source })?;
-        self.mark = mark;
-        Ok(())
     }
 
     /// Loads the rows that a command names and that are not in the set yet.
@@ -233,21 +220,21 @@ impl Store {
             let stored = self.stored.entry(id.clone()).or_default();
             counters::store(&transaction, policy, id, counter, stored)?;
         }
-        store_mark(&transaction, &mark)?;
+        clock::store(&transaction, &mark)?;
         transaction.commit()?;
         self.mark = mark;
         for (record, _) in working.changed() {
-            match is_open(record) {
-                true => self.open.insert(record.id, Arc::clone(record)),
-                false => self.open.remove(&record.id),
+            match record.is_final() {
+                true => self.open.remove(&record.id),
+                false => self.open.insert(record.id, Arc::clone(record)),
             };
         }
-        self.live.extend(working.counters.drain());
         if self.live.len() > LIVE_MAX {
             // Those that are in use come back with their next payment.
             self.live.clear();
-            self.stored.clear();
+            self.stored.retain(|id, _| working.counters.contains_key(id));
         }
+        self.live.extend(working.counters.drain());
         Ok(())
     }
 
@@ -258,12 +245,12 @@ impl Store {
         self.open.clear();
         self.connection = None;
         let sqlite = |source| OpenError::Sqlite { path: self.path.clone(), source };
-        guard::check_file(&self.path)?;
-        guard::check_log(&self.path)?;
+        // The file is not looked at other than through SQLite: closing a descriptor of ours would
+        // give away the locks that readers of this process hold on it (POSIX fcntl).
         let connection = connect(&self.path)?;
         guard::check_contents(&self.path, &connection, &self.issuer)?;
         let ledger_id = guard::meta(&connection, "ledger_id").map_err(sqlite)?;
-        let found = mark(&connection).map_err(sqlite)?;
+        let found = clock::mark(&connection).map_err(sqlite)?;
         if ledger_id != self.ledger_id || found.newest < self.mark.newest {
             return Err(OpenError::Mismatch {
                 what: "the ledger that was open before".to_owned(),
@@ -328,34 +315,4 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
         });
     }
     Ok(connection)
-}
-
-/// What the ledger remembers of its clock.
-pub(super) fn mark(connection: &Connection) -> rusqlite::Result<Mark> {
-    let select = "SELECT newest_unix_ms, boot, base_unix_ms, base_boot_ms FROM clock";
-    connection.query_row(select, [], |row| {
-        let base = match row.get::<_, Option<String>>(1)? {
-            None => None,
-            Some(boot) => {
-                let wall = Timestamp::from_unix_ms(row.get(2)?);
-                Some(Reading { wall, boot, since_boot_ms: row.get(3)? })
-            }
-        };
-        Ok(Mark { newest: Timestamp::from_unix_ms(row.get(0)?), base })
-    })
-}
-
-fn store_mark(connection: &Connection, mark: &Mark) -> rusqlite::Result<()> {
-    let base = mark.base.as_ref();
-    let update = "UPDATE clock SET newest_unix_ms = ?1, boot = ?2, base_unix_ms = ?3, \
-                  base_boot_ms = ?4";
-    connection
-        .prepare_cached(update)?
-        .execute(params![
-            mark.newest.unix_ms(),
-            base.map(|base| &base.boot),
-            base.map(|base| base.wall.unix_ms()),
-            base.map(|base| base.since_boot_ms),
-        ])
-        .map(drop)
 }

@@ -10,31 +10,34 @@ use crate::domain::key::{KeyId, Signature};
 use crate::domain::payment::{AccountFields, Payment, PaymentFields};
 use crate::domain::time::Timestamp;
 
-/// One limit: 10.00 an hour.
-fn policy() -> Policy {
-    let path = std::path::Path::new("policy.toml");
-    crate::config::policy::from_text(path, POLICY).unwrap()
+/// 10.00 an hour.
+const HOURLY: &str = r#"[{ name = "hour", window = "1h", amount = "10.00" }]"#;
+
+/// One key with these limits.
+fn policy(limits: &str) -> Policy {
+    let text = format!(
+        r#"
+        schema = "countersign/policy/1"
+        duplicate_window = "400d"
+        [callers.shop]
+        certificates = ["uri:spiffe://test.example/shop"]
+        [keys.settlement-eur]
+        purpose = "settlement"
+        currency = "EUR"
+        callers = ["shop"]
+        validity = "24h"
+        limits = {limits}"#
+    );
+    crate::config::policy::from_text(std::path::Path::new("policy.toml"), &text).unwrap()
 }
 
-const POLICY: &str = r#"
-schema = "countersign/policy/1"
-duplicate_window = "400d"
-[callers.shop]
-certificates = ["uri:spiffe://test.example/shop"]
-[keys.settlement-eur]
-purpose = "settlement"
-currency = "EUR"
-callers = ["shop"]
-validity = "24h"
-limits = [{ name = "hour", window = "1h", amount = "10.00" }]
-"#;
 const START_MS: i64 = 1_800_000_000_000;
 const ISSUER: &str = "https://pay.test.example";
 
 /// A ledger in a directory of its own, and the clocks that it is told.
 struct Bench {
     directory: tempfile::TempDir,
-    policy: Arc<Policy>,
+    policy: std::cell::RefCell<Arc<Policy>>,
     wall_ms: Arc<AtomicI64>,
     boot_ms: Arc<AtomicI64>,
     boot: Arc<Mutex<String>>,
@@ -45,11 +48,13 @@ impl Bench {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ledger.sqlite3");
-        let policy = policy();
-        sqlite::create(&path, ISSUER, "id", Timestamp::from_unix_ms(START_MS)).unwrap();
+        let policy = policy(HOURLY);
+        let wall = Timestamp::from_unix_ms(START_MS);
+        let reading = Reading { wall, boot: "a".to_owned(), since_boot_ms: 1_000_000 };
+        sqlite::create(&path, ISSUER, "id", &reading).unwrap();
         Self {
             directory,
-            policy: Arc::new(policy),
+            policy: Arc::new(policy).into(),
             wall_ms: Arc::new(AtomicI64::new(START_MS)),
             boot_ms: Arc::new(AtomicI64::new(1_000_000)),
             boot: Arc::new(Mutex::new("a".to_owned())),
@@ -60,7 +65,8 @@ impl Bench {
     fn open(&self) -> (Ledger, WriterThread) {
         let path = self.directory.path().join("ledger.sqlite3");
         let mut store = sqlite::Store::open(&path, ISSUER).unwrap();
-        store.count_axes(&self.policy.needs(), |_| {}).unwrap();
+        let policy = Arc::clone(&self.policy.borrow());
+        store.count_axes(&policy.needs(), |_| {}).unwrap();
         let (wall, since, boot) =
             (Arc::clone(&self.wall_ms), Arc::clone(&self.boot_ms), Arc::clone(&self.boot));
         let clock = Clock::from_fn(move || Reading {
@@ -68,7 +74,17 @@ impl Bench {
             boot: boot.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             since_boot_ms: since.load(Ordering::SeqCst),
         });
-        Ledger::start(store, Arc::clone(&self.policy), clock).unwrap()
+        Ledger::start(store, policy, clock).unwrap()
+    }
+
+    /// What a daemon that is started with these limits, and stopped again, says to payments.
+    fn under(&self, limits: &str, amounts: &[&str]) -> Vec<String> {
+        *self.policy.borrow_mut() = Arc::new(policy(limits));
+        let (ledger, writer) = self.open();
+        let said = amounts.iter().map(|amount| self.pay(&ledger, amount)).collect();
+        drop(ledger);
+        writer.join();
+        said
     }
 
     /// Time passes, on all clocks alike.
@@ -187,4 +203,35 @@ fn across_boots_a_day_is_credited_and_more_waits_for_a_person() {
     assert_eq!(bench.pay(&ledger, "10.00"), "posted", "a person has vouched for the clock");
     drop(ledger);
     writer.join();
+}
+
+#[test]
+fn a_narrow_limit_that_was_taken_out_comes_back_with_all_that_was_spent_meanwhile() {
+    let bench = Bench::new();
+    let narrow = r#"[{ name = "five", window = "5h", amount = "1000.00" }]"#;
+    let wide = r#"[{ name = "day", window = "24h", amount = "9000.00" }]"#;
+    assert_eq!(bench.under(wide, &["1.00"; 50]), ["posted"; 50]);
+    bench.pass(4 * 3_600);
+    assert_eq!(bench.under(narrow, &["950.01", "1.00"]), ["denied", "posted"]);
+    bench.pass(3_600);
+    assert_eq!(bench.under(wide, &["1000.00"]), ["posted"]);
+    bench.pass(1_800);
+    assert_eq!(bench.under(narrow, &["0.01"]), ["denied"], "the 1000.00 were spent in its window");
+    bench.pass(5 * 3_600 + 900);
+    assert_eq!(bench.under(narrow, &["1000.01", "1000.00"]), ["denied", "posted"]);
+}
+
+#[test]
+fn narrow_limits_come_and_go_and_never_start_below_the_truth() {
+    let limit = |seconds| format!(r#"[{{ name = "n", window = "{seconds}s", amount = "10.00" }}]"#);
+    let wide = r#"[{ name = "day", window = "24h", amount = "9000.00" }]"#;
+    for (window, away) in [(60, 30), (600, 300), (1_200, 700), (7_200, 3_600), (18_000, 9_000)] {
+        let bench = Bench::new();
+        assert_eq!(bench.under(&limit(window), &["4.00"]), ["posted"]);
+        bench.pass(away / 2);
+        assert_eq!(bench.under(wide, &["5.00"]), ["posted"]);
+        bench.pass(away / 2);
+        let said = bench.under(&limit(window), &["1.01", "1.00", "0.01"]);
+        assert_eq!(said, ["denied", "posted", "denied"], "a window of {window} s");
+    }
 }

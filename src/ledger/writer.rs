@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::domain::counter::Miscount;
-use crate::domain::credit::credit;
+use crate::domain::credit::{Mark, credit};
 use crate::domain::ledger::{
-    PaymentRecord, Posting, Reservation, Resumption, State, WorkingSet, post, reserve, resume, void,
+    PaymentRecord, Posting, Reservation, Resumption, WorkingSet, post, reserve, resume, void,
 };
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
@@ -25,14 +25,27 @@ const BATCH_MAX: usize = 256;
 const REOPEN_PAUSE: Duration = Duration::from_millis(250);
 
 /// Whether the writer can write, for readiness; and how much it has written.
-#[derive(Default)]
 pub(super) struct Health {
     trouble: Mutex<Option<String>>,
+    mark: Mutex<Mark>,
     batches: AtomicU64,
     commands: AtomicU64,
 }
 
 impl Health {
+    pub(super) fn new(mark: Mark) -> Self {
+        Self {
+            trouble: Mutex::new(None),
+            mark: Mutex::new(mark),
+            batches: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -90,7 +103,6 @@ impl Writer {
                 }
                 Err(Broken { failure, waits_for_a_person }) => {
                     tracing::error!(%failure, "a batch was not committed");
-                    self.health.set(Some(failure.to_string()));
                     match waits_for_a_person {
                         true => return self.refuse_everything(&failure),
                         false => self.recover(&failure),
@@ -119,8 +131,8 @@ impl Writer {
             Ok(credited) => credited,
             Err(fault) => {
                 let failure = LedgerFailure::Clock(fault.to_string());
-                batch.into_iter().for_each(|command| command.fail(&failure));
-                return Err(Broken { failure, waits_for_a_person: false });
+                let broken = Broken { failure, waits_for_a_person: false };
+                return Err(self.broken(broken, batch.into_iter(), Command::fail));
             }
         };
         let mut working = WorkingSet::default();
@@ -135,10 +147,8 @@ impl Writer {
                     command.fail(&LedgerFailure::Storage(refused.to_string()));
                 }
                 Err(refused) => {
-                    let broken = Broken::from(refused);
                     let all = loaded.into_iter().chain([command]).chain(batch);
-                    all.for_each(|command| command.fail(&broken.failure));
-                    return Err(broken);
+                    return Err(self.broken(Broken::from(refused), all, Command::fail));
                 }
             }
         }
@@ -148,13 +158,27 @@ impl Writer {
         let decide = |command| decide(now, &self.policy, &mut working, command);
         let decided: Vec<Decided> = loaded.into_iter().filter_map(decide).collect();
         match self.store.commit(mark, &self.policy, working) {
-            Ok(()) => Ok(decided),
+            Ok(()) => {
+                let committed = self.store.mark().clone();
+                *self.health.mark.lock().unwrap_or_else(PoisonError::into_inner) = committed;
+                Ok(decided)
+            }
             Err(refused) => {
-                let broken = Broken::from(refused);
-                decided.into_iter().for_each(|decided| decided.fail(&broken.failure));
-                Err(broken)
+                Err(self.broken(Broken::from(refused), decided.into_iter(), Decided::fail))
             }
         }
+    }
+
+    /// Tells the world before those who asked: whoever is refused finds the reason in readiness.
+    fn broken<T>(
+        &self,
+        broken: Broken,
+        asked: impl Iterator<Item = T>,
+        fail: impl Fn(T, &LedgerFailure),
+    ) -> Broken {
+        self.health.set(Some(broken.failure.to_string()));
+        asked.for_each(|one| fail(one, &broken.failure));
+        broken
     }
 
     fn answer(&self, decided: Decided) {
@@ -287,9 +311,4 @@ impl Decided {
             Self::Probe(reply) => drop(reply.send(Err(failure))),
         }
     }
-}
-
-/// Whether a record still has its hold.
-pub(super) fn is_open(record: &PaymentRecord) -> bool {
-    matches!(record.state, State::Authorised { .. })
 }

@@ -8,7 +8,8 @@ use crate::support::{Installation, payment};
 fn age(installation: &Installation) {
     let ledger = Connection::open(installation.path("state/ledger.sqlite3")).unwrap();
     let days_ago = "UPDATE clock SET newest_unix_ms = newest_unix_ms - 3 * 86400000, \
-                    base_unix_ms = base_unix_ms - 3 * 86400000, boot = 'another'";
+                    base_unix_ms = base_unix_ms - 3 * 86400000, \
+                    before_unix_ms = before_unix_ms - 3 * 86400000, boot = 'another'";
     assert_eq!(ledger.execute(days_ago, []).unwrap(), 1);
 }
 

@@ -71,10 +71,14 @@ pub(super) fn build(
     // The ledger before the tokens: its lock keeps a second daemon from logging in to them.
     let mut store =
         Store::open(&deployment.ledger(), &deployment.issuer).map_err(Failure::broken)?;
-    store.date_creditors(clock.now(), &mut policy).map_err(Failure::broken)?;
-    let policy = Arc::new(policy);
     let plans = token_plans(deployment)?;
-    bind(&mut store, &plans, &policy, &clock).map_err(Failure::broken)?;
+    store
+        .all_or_nothing(|store| {
+            bind(store, &plans, &policy, &clock)?;
+            store.date_creditors(clock.now(), &mut policy)
+        })
+        .map_err(Failure::broken)?;
+    let policy = Arc::new(policy);
     let progress = |read| tracing::info!(payments = read, "counting a new axis of the limits");
     store.count_axes(&policy.needs(), progress).map_err(Failure::broken)?;
     let kids = plans
@@ -155,7 +159,8 @@ fn bind(
     Ok(())
 }
 
-/// Twice the longest call of any token: a place in the queue and the call itself.
+/// Twice the longest call of any token. A token whose queue takes longer to work off than that
+/// needs a shorter queue: what waits longer is in doubt and signed again.
 fn signing_wait(deployment: &Deployment) -> Duration {
     let deadlines = deployment.tokens.values().map(|token| token.deadline.seconds());
     Duration::from_secs(deadlines.max().unwrap_or(5).unsigned_abs()).saturating_mul(2)

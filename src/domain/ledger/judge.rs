@@ -10,7 +10,7 @@ use crate::domain::payment::Payment;
 use crate::domain::policy::{KeyPolicy, Listed, Policy};
 use crate::domain::time::Timestamp;
 
-use super::working_set::{Claim, WorkingSet};
+use super::working_set::{Claim, ClaimHolder, WorkingSet};
 
 /// Most minor units that are added up in one counter in the life of a ledger: 2^62.
 const COUNTED_MAX: u64 = 4_611_686_018_427_387_904;
@@ -145,16 +145,21 @@ fn expiry_within_validity(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
 }
 
 fn end_to_end_id_unused(case: &Case<'_>, _: &KeyPolicy) -> Verdict {
-    let Some(claim) = claim_of(case) else { return Ok(Ok(())) };
-    Ok(match case.working.holder(&claim) {
-        Some(holder) if holder.accepted_at.plus(case.policy.duplicate_window) > case.now => {
-            Err(Denial::DuplicateEndToEndId {
-                earlier_payment: holder.payment.to_string(),
-                accepted_at: holder.accepted_at.to_string(),
-            })
-        }
+    let caller = case.policy.callers.get(case.caller);
+    let free = caller.is_some_and(|caller| caller.repeats_end_to_end_ids);
+    Ok(match claim_of(case).and_then(|claim| held(case, &claim)) {
+        Some(holder) if !free => Err(Denial::DuplicateEndToEndId {
+            earlier_payment: holder.payment.to_string(),
+            accepted_at: holder.accepted_at.to_string(),
+        }),
         _ => Ok(()),
     })
+}
+
+/// Who holds a claim that has not lapsed.
+fn held(case: &Case<'_>, claim: &Claim) -> Option<ClaimHolder> {
+    let lapses = |holder: &ClaimHolder| holder.accepted_at.plus(case.policy.duplicate_window);
+    case.working.holder(claim).filter(|holder| lapses(holder) > case.now)
 }
 
 fn limits_hold(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
@@ -193,10 +198,15 @@ fn countable(counter: CounterId) -> Limit {
     }
 }
 
-/// The claim that a payment makes on its end-to-end id; `None` if it makes none.
-pub(super) fn claim_of(case: &Case<'_>) -> Option<Claim> {
+/// The claim that a payment makes on its end-to-end id; `None` for ISO 20022's `NOTPROVIDED`.
+fn claim_of(case: &Case<'_>) -> Option<Claim> {
     let id = case.payment.end_to_end_id();
-    let caller = case.policy.callers.get(case.caller);
-    let free = id.is_not_provided() || caller.is_some_and(|caller| caller.repeats_end_to_end_ids);
-    (!free).then(|| Claim::of(case.payment.key(), case.payment.creditor().account(), id))
+    let account = case.payment.creditor().account();
+    (!id.is_not_provided()).then(|| Claim::of(case.payment.key(), account, id))
+}
+
+/// The claim that a payment takes when it is admitted. A caller that may repeat end-to-end ids
+/// takes those that nobody holds, so that others do not pay what it has paid.
+pub(super) fn claim_to_take(case: &Case<'_>) -> Option<Claim> {
+    claim_of(case).filter(|claim| held(case, claim).is_none())
 }

@@ -10,7 +10,7 @@ use crate::domain::payment::{Payment, PaymentId};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
-use super::judge::{Case, claim_of, judge};
+use super::judge::{Case, claim_to_take, judge};
 use super::working_set::{ClaimHolder, WorkingSet};
 
 /// A ledger in memory that starts empty and is told the payments in the order of their acceptance.
@@ -50,7 +50,7 @@ impl<'a> Replay<'a> {
         if let Err(denial) = judge(&case)? {
             return Ok(Err(denial));
         }
-        if let Some(claim) = claim_of(&case) {
+        if let Some(claim) = claim_to_take(&case) {
             self.seen = self.seen.saturating_add(1);
             let payment = PaymentId::from_bytes(self.seen.to_be_bytes());
             self.working.load_claim(claim, ClaimHolder { payment, accepted_at: now });

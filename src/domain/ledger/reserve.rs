@@ -13,7 +13,7 @@ use crate::domain::payment::{Payment, PaymentId};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
-use super::judge::{Case, claim_of, judge};
+use super::judge::{Case, claim_to_take, judge};
 use super::record::{PaymentRecord, State};
 use super::working_set::{Claim, ClaimHolder, WorkingSet};
 
@@ -80,24 +80,10 @@ pub fn reserve(
         (Err(denial), _) => Ok(deny(now, policy, working, submission, denial)),
         (Ok(()), None) => Ok(Reservation::NoSigner),
         (Ok(()), Some(kid)) => {
-            let claim = claim_of(&case);
+            let claim = claim_to_take(&case);
             authorise(now, policy, working, submission, kid, claim)
         }
     }
-}
-
-/// What [`reserve`] would decide about a new payment, without spending anything.
-///
-/// # Errors
-/// [`Miscount`] if the working set is inconsistent.
-pub fn dry_run(
-    now: Timestamp,
-    policy: &Policy,
-    working: &WorkingSet,
-    caller: &CallerId,
-    payment: &Payment,
-) -> Result<Result<(), Denial>, Miscount> {
-    judge(&Case { now, policy, working, caller, payment })
 }
 
 fn deny(

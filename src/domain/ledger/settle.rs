@@ -16,11 +16,13 @@ use super::working_set::WorkingSet;
 pub enum Posting {
     /// The signature is the payment's, once the batch is committed.
     Posted(Arc<PaymentRecord>),
-    /// The attempt was no longer the current one: the signature is dropped and never leaves.
+    /// The attempt was no longer the current one, or the payment had lapsed: the signature is
+    /// dropped and never leaves.
     Dropped,
 }
 
-/// Records the outcome of an attempt, if that attempt is still the current one.
+/// Records the outcome of an attempt, if that attempt is still the current one and the payment has
+/// not lapsed: whoever was told that it would not be signed any more must not find it signed.
 ///
 /// # Errors
 /// [`Miscount`] if the hold is not there.
@@ -32,7 +34,9 @@ pub fn post(
     let Some(known) = working.payment(signed.payment()) else { return Ok(Posting::Dropped) };
     let mut record = PaymentRecord::clone(known);
     match record.state {
-        State::Authorised { attempt, kid, signing_input } if attempt == signed.attempt() => {
+        State::Authorised { attempt, kid, signing_input }
+            if attempt == signed.attempt() && now < record.expires_at =>
+        {
             let signature = *signed.signature();
             record.state = State::Posted { kid, signing_input, signature, posted_at: now };
         }

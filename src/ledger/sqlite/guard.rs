@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::super::OpenError;
-use super::{APPLICATION_ID, SCHEMA, connect};
-use crate::domain::time::Timestamp;
+use super::{APPLICATION_ID, SCHEMA, clock, connect};
+use crate::domain::credit::{Base, Mark, Reading};
 
 /// Size of the header of a write-ahead log, in bytes (SQLite file format, section 4.1).
 const LOG_HEADER_BYTES: u64 = 32;
@@ -21,7 +21,13 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 ///
 /// # Errors
 /// [`OpenError::Exists`], [`OpenError::Io`] or [`OpenError::Sqlite`].
-pub fn create(path: &Path, issuer: &str, ledger_id: &str, now: Timestamp) -> Result<(), OpenError> {
+pub fn create(
+    path: &Path,
+    issuer: &str,
+    ledger_id: &str,
+    reading: &Reading,
+) -> Result<(), OpenError> {
+    let now = reading.wall;
     let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     if path.exists() {
@@ -53,6 +59,8 @@ pub fn create(path: &Path, issuer: &str, ledger_id: &str, now: Timestamp) -> Res
     connection
         .execute("INSERT INTO clock (only, newest_unix_ms) VALUES (1, ?1)", [now.unix_ms()])
         .map_err(sqlite)?;
+    let base = Some(Base { reading: reading.clone(), before: now });
+    clock::store(&connection, &Mark { newest: now, base }).map_err(sqlite)?;
     connection.execute_batch("COMMIT").map_err(sqlite)?;
     connection.close().map_err(|(_, source)| sqlite(source))?;
     std::fs::rename(&draft, path).map_err(io)?;

@@ -14,7 +14,10 @@ CREATE TABLE clock (
     boot           TEXT,
     base_unix_ms   INTEGER,
     base_boot_ms   INTEGER,
-    CHECK ((boot IS NULL) = (base_unix_ms IS NULL) AND (boot IS NULL) = (base_boot_ms IS NULL))
+    before_unix_ms INTEGER,
+    CHECK ((boot IS NULL) = (base_unix_ms IS NULL)
+       AND (boot IS NULL) = (base_boot_ms IS NULL)
+       AND (boot IS NULL) = (before_unix_ms IS NULL))
 ) STRICT;
 
 -- Exponents of the currencies in use. A table in code that disagrees is refused.

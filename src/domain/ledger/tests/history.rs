@@ -153,7 +153,8 @@ fn random_policy(dice: &mut Dice, windows: &[Window]) -> Policy {
     for name in ["settlement-eur", "reserve-eur"] {
         let count = 1 + dice.roll(4);
         let limits = (0..count).map(|n| random_limit(dice, windows, name, n)).collect();
-        policy.keys.insert(key(name), KeyPolicy { limits, ..settlement.clone() });
+        let validity = Duration::from_seconds(43_200);
+        policy.keys.insert(key(name), KeyPolicy { limits, validity, ..settlement.clone() });
     }
     policy
 }
@@ -278,18 +279,21 @@ fn settle(dice: &mut Dice, desk: &mut Desk, model: &mut Model, now: Timestamp) {
     let Some(index) = model.held(dice) else { return };
     let Some(authorization) = model.entries[index].authorization.take() else { return };
     assert_eq!(desk.working.advance(now), []);
+    let lapsed = desk.working.payment(authorization.payment()).unwrap().expires_at <= now;
     let posting = post(now, &mut desk.working, &signed(authorization)).unwrap();
-    assert!(matches!(posting, Posting::Posted(_)));
-    model.entries[index].state = Known::Posted(now);
+    assert_eq!(matches!(posting, Posting::Dropped), lapsed);
+    if !lapsed {
+        model.entries[index].state = Known::Posted(now);
+    }
 }
 
 fn give_up(dice: &mut Dice, desk: &mut Desk, model: &mut Model, now: Timestamp) {
     let Some(index) = model.held(dice) else { return };
-    let Some(authorization) = model.entries[index].authorization.take() else { return };
-    let id = authorization.payment();
+    let entry = &mut model.entries[index];
+    let id = entry.id.unwrap();
     assert!(void(now, &mut desk.working, id, VoidReason::Officer).unwrap().is_some());
-    model.entries[index].state = Known::Gone;
-    model.lost.push(authorization);
+    entry.state = Known::Gone;
+    model.lost.extend(entry.authorization.take());
 }
 
 /// The process dies: who was being signed is in doubt, and what comes back later is late.
