@@ -33,4 +33,4 @@ lint: ## check formatting, and the code with clippy
 
 deps: ## install what the tests need, or name the packages
 	@.ci/need softhsm2-util:softhsm2 script:bsdutils openssl:openssl p11-kit:p11-kit \
-	  pkcs11-tool:opensc jose:jose jq:jq curl:curl cc:gcc /usr/include/stdlib.h:libc6-dev
+	  pkcs11-tool:opensc jose:jose jq:jq strace:strace curl:curl cc:gcc /usr/include/stdlib.h:libc6-dev

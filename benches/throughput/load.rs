@@ -32,6 +32,8 @@ pub(crate) struct Load {
 /// What came of it.
 pub(crate) struct Measured {
     latencies: Vec<Duration>,
+    /// How long those waited who were told to come again later.
+    refusals: Vec<Duration>,
     elapsed: Duration,
 }
 
@@ -45,10 +47,24 @@ impl Measured {
     }
 
     pub(crate) fn percentile_ms(&self, percent: f64) -> f64 {
-        let last = self.latencies.len().saturating_sub(1);
-        let index = (last as f64 * percent / 100.0).round() as usize;
-        self.latencies[index].as_secs_f64() * 1000.0
+        percentile_ms(&self.latencies, percent)
     }
+
+    /// Share of the requests that were refused, in percent.
+    pub(crate) fn refused(&self) -> f64 {
+        let all = self.refusals.len() + self.latencies.len();
+        self.refusals.len() as f64 * 100.0 / all as f64
+    }
+
+    pub(crate) fn refusal_percentile_ms(&self, percent: f64) -> f64 {
+        percentile_ms(&self.refusals, percent)
+    }
+}
+
+fn percentile_ms(sorted: &[Duration], percent: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    let index = (last as f64 * percent / 100.0).round() as usize;
+    sorted.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
 }
 
 impl Load {
@@ -74,13 +90,16 @@ impl Load {
                     tokio::task::spawn_local(client(connection, started + offset, pace, until))
                 })
                 .collect();
-            let mut latencies = Vec::new();
+            let (mut latencies, mut refusals) = (Vec::new(), Vec::new());
             for client in clients {
-                latencies.extend(client.await.unwrap());
+                let (accepted, refused) = client.await.unwrap();
+                latencies.extend(accepted);
+                refusals.extend(refused);
             }
             let elapsed = started.elapsed();
             latencies.sort_unstable();
-            Measured { latencies, elapsed }
+            refusals.sort_unstable();
+            Measured { latencies, refusals, elapsed }
         })
     }
 }
@@ -92,8 +111,8 @@ async fn client(
     first: Instant,
     pace: Option<Duration>,
     until: Instant,
-) -> Vec<Duration> {
-    let mut latencies = Vec::new();
+) -> (Vec<Duration>, Vec<Duration>) {
+    let (mut latencies, mut refusals) = (Vec::new(), Vec::new());
     let mut due = first;
     loop {
         match pace {
@@ -105,10 +124,16 @@ async fn client(
         }
         let sent = due - pace.unwrap_or_default();
         if Instant::now() >= until {
-            return latencies;
+            return (latencies, refusals);
         }
-        connection.pay(NEXT.fetch_add(1, Ordering::Relaxed)).await;
-        latencies.push(sent.elapsed());
+        match connection.pay(NEXT.fetch_add(1, Ordering::Relaxed)).await {
+            true => latencies.push(sent.elapsed()),
+            false => {
+                refusals.push(sent.elapsed());
+                // Far sooner than the second that it was told to wait.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
     }
 }
 
@@ -134,7 +159,8 @@ impl Connection {
         Self { stream, request: request.into_bytes(), places, answer: vec![0; 16 * 1024] }
     }
 
-    async fn pay(&mut self, number: u64) {
+    /// Whether it was signed, not told to come again later.
+    async fn pay(&mut self, number: u64) -> bool {
         let digits = format!("{number:010}");
         for at in &self.places {
             self.request[*at..*at + digits.len()].copy_from_slice(digits.as_bytes());
@@ -149,8 +175,10 @@ impl Connection {
             let end = at + find(&answer[at..], b"\r").unwrap();
             let length: usize = std::str::from_utf8(&answer[at..end]).unwrap().parse().unwrap();
             if filled == head + 4 + length {
-                assert!(answer.starts_with(b"HTTP/1.1 201"), "{}", String::from_utf8_lossy(answer));
-                return;
+                let signed = answer.starts_with(b"HTTP/1.1 201");
+                let later = answer.starts_with(b"HTTP/1.1 429");
+                assert!(signed || later, "{}", String::from_utf8_lossy(answer));
+                return signed;
             }
         }
     }

@@ -80,7 +80,17 @@ fn main() {
     let peak = points.iter().map(|point| point.measured.rate()).fold(0.0, f64::max);
     let half = measure(&installation, &daemon, 64, seconds, Some(peak / 2.0));
     println!("at half of the peak: p99 {:.2} ms", half.measured.percentile_ms(99.0));
-    let report = Report { raw: &raw, verification, points: &points, half: &half, seconds };
+    // As many at a time as the listener takes: a queue of 256 is full four times over.
+    let overload = measure(&installation, &daemon, 1000, seconds, None);
+    println!("overload: {:.0} % refused", overload.measured.refused());
+    let report = Report {
+        raw: &raw,
+        verification,
+        points: &points,
+        half: &half,
+        overload: &overload,
+        seconds,
+    };
     let text = report.text();
     println!("\n{text}");
     std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md"), text).unwrap();

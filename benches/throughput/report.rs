@@ -11,6 +11,7 @@ pub(crate) struct Report<'a> {
     pub(crate) verification: Duration,
     pub(crate) points: &'a [Point],
     pub(crate) half: &'a Point,
+    pub(crate) overload: &'a Point,
     pub(crate) seconds: Duration,
 }
 
@@ -61,6 +62,22 @@ impl Report<'_> {
             half.percentile_ms(50.0),
             half.percentile_ms(99.0),
             half.percentile_ms(99.9)
+        )
+        .unwrap();
+        let over = &self.overload.measured;
+        write!(
+            out,
+            "Overload, {} connections that come again after 20 ms: {:.0} payments per second \
+             signed, p50 {:.1} ms, p99 {:.1} ms;\n{:.0} % of the requests refused with 429, p50 \
+             {:.1} ms, p99 {:.1} ms; resident {} MiB.\n\n",
+            self.overload.connections,
+            over.rate(),
+            over.percentile_ms(50.0),
+            over.percentile_ms(99.0),
+            over.refused(),
+            over.refusal_percentile_ms(50.0),
+            over.refusal_percentile_ms(99.0),
+            self.overload.usage.resident_kib / 1024
         )
         .unwrap();
         self.costs(&mut out);

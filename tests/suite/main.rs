@@ -22,5 +22,6 @@ mod payments;
 mod secrets;
 mod setup;
 mod start;
+mod steps;
 mod time;
 mod tokens;

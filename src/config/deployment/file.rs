@@ -208,7 +208,7 @@ impl Token {
         TokenSettings {
             module: base.join(&self.module),
             sessions: bounded(&place("sessions"), self.sessions, 1, SESSIONS_MAX, problems),
-            queue: bounded(&place("queue"), self.queue, 1024, QUEUE_MAX, problems),
+            queue: bounded(&place("queue"), self.queue, 256, QUEUE_MAX, problems),
             deadline: deadline.unwrap_or(Duration::from_seconds(5)),
             pin: self.pin(&place("pin_file"), base, problems),
             label: self.label,
