@@ -1,7 +1,7 @@
 //! `/v1/keys`: what a caller may use, and how its limits stand.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -180,7 +180,7 @@ pub(super) struct LimitsQuery {
 pub(super) async fn limits(
     State(gateway): State<Gateway>,
     Extension(caller): Extension<CallerId>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     query: Result<Query<LimitsQuery>, QueryRejection>,
 ) -> Result<Json<LimitsAnswer>, Problem> {
     let Query(query) =
@@ -189,6 +189,7 @@ pub(super) async fn limits(
     let creditor = query.creditor.map(|text| Account::parse("creditor", &text)).transpose()?;
     let policy = gateway.pipeline.policy();
     let not_found = || Problem::not_found("settlement key of that name that is open to you");
+    let Path(id) = id.map_err(|_| not_found())?;
     let id = KeyId::parse("id", &id).map_err(|_| not_found())?;
     let key = policy.keys.get(&id).filter(|key| key.callers.contains(&caller));
     let (key, currency) = key.and_then(|key| Some((key, key.currency?))).ok_or_else(not_found)?;

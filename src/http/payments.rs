@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -96,11 +97,12 @@ fn answer(record: &PaymentRecord, now: time::Timestamp) -> Result<Response, Prob
 pub(super) async fn look_up(
     State(gateway): State<Gateway>,
     Extension(caller): Extension<CallerId>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<PaymentAnswer>, Problem> {
     let wait = wait(query.as_deref())?;
     let not_found = || Problem::not_found("payment of yours with this id");
+    let Path(id) = id.map_err(|_| not_found())?;
     let id = PaymentId::parse("id", &id).map_err(|_| not_found())?;
     let record = gateway.pipeline.payment(&caller, id, wait).await?.ok_or_else(not_found)?;
     Ok(Json(PaymentAnswer::new(&record, gateway.pipeline.now())))

@@ -195,6 +195,8 @@ fn headers_types_sizes_and_methods_are_refused_when_wrong() {
         ("/v1/nothing", 404, "not_found"),
         ("/v1/payments/0?wait=1h", 422, "duration"),
         ("/v1/payments/0?weight=1s", 422, "unknown_field"),
+        ("/v1/payments/%FF", 404, "not_found"),
+        ("/v1/keys/%FF/limits", 404, "not_found"),
         ("/", 404, "not_found"),
     ] {
         let answer = shop.get(path);

@@ -172,7 +172,8 @@ impl CounterId {
     }
 
     /// The counter over everything that a key signs.
-    pub fn of_key(key: &KeyId) -> Self {
+    #[cfg(test)]
+    pub(in crate::domain) fn of_key(key: &KeyId) -> Self {
         Self { scope: Scope::Key(key.clone()), axis: Axis::Key, subject: String::new() }
     }
 }

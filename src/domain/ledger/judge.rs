@@ -52,15 +52,7 @@ const CHECKS: [(&str, CheckFn); 8] = [
 
 /// The first denial, if there is one.
 pub(super) fn judge(case: &Case<'_>) -> Verdict {
-    let Some(key) = case.policy.keys.get(case.payment.key()) else {
-        return Ok(Err(Denial::KeyUnknown));
-    };
-    for (_, check) in CHECKS {
-        if let Err(denial) = check(case, key)? {
-            return Ok(Err(denial));
-        }
-    }
-    Ok(Ok(()))
+    walk(case, |_, _| {})
 }
 
 /// Every check up to and including the one that decides, for `policy explain`.
@@ -75,19 +67,27 @@ pub fn checks(
     payment: &Payment,
 ) -> Result<Vec<Check>, Miscount> {
     let case = Case { now, policy, working, caller, payment };
-    let Some(key) = policy.keys.get(payment.key()) else {
-        return Ok(vec![Check { name: "key", answer: Err(Denial::KeyUnknown) }]);
+    let mut done = Vec::new();
+    walk(&case, |name, answer| done.push(Check { name, answer: answer.clone() }))?.ok();
+    Ok(done)
+}
+
+/// Makes one check after the other, until one fails, and shows each to `seen`.
+fn walk(case: &Case<'_>, mut seen: impl FnMut(&'static str, &Result<(), Denial>)) -> Verdict {
+    let key = case.policy.keys.get(case.payment.key()).ok_or(Denial::KeyUnknown);
+    seen("key", &key.as_ref().map(|_| ()).map_err(Clone::clone));
+    let key = match key {
+        Ok(key) => key,
+        Err(denial) => return Ok(Err(denial)),
     };
-    let mut done = vec![Check { name: "key", answer: Ok(()) }];
     for (name, check) in CHECKS {
-        let answer = check(&case, key)?;
-        let failed = answer.is_err();
-        done.push(Check { name, answer });
-        if failed {
-            break;
+        let answer = check(case, key)?;
+        seen(name, &answer);
+        if answer.is_err() {
+            return Ok(answer);
         }
     }
-    Ok(done)
+    Ok(Ok(()))
 }
 
 fn caller_allowed(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
