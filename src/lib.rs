@@ -8,7 +8,7 @@
 //! - [`domain`]: every decision, pure: money, parties, policy, limits, the ledger's rules.
 //! - [`ledger`]: the single writer that makes decisions durable, in batches.
 //! - [`hsm`]: threads that own token sessions; the only place that asks for a signature.
-//! - [`config`]: files in, validated types out.
+//! - [`config`]: files in, checked types out.
 //! - [`cli`]: one file per subcommand.
 //! - [`clock`], [`telemetry`]: the only sources of time and of log lines.
 //!

@@ -13,8 +13,8 @@ pub use zone::{CalendarUnit, Zone};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The last instant that can be written with a four-digit year.
-    pub const MAX: Self = Self(253_402_300_799_999);
+    /// The last instant that the calendar knows in every time zone: 9999-12-30T21:59:59.999Z.
+    pub const MAX: Self = Self(253_402_207_199_999);
 
     /// An instant from milliseconds since 1970-01-01T00:00:00Z, held to the range of the type.
     pub fn from_unix_ms(ms: i64) -> Self {
@@ -251,6 +251,14 @@ mod tests {
                     assert_eq!((refused.rule, printed), ("timestamp", ""), "{text}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_instant_of_the_range_can_be_written() {
+        for instant in [Timestamp::from_unix_ms(i64::MIN), Timestamp::from_unix_ms(i64::MAX)] {
+            let text = instant.to_string();
+            assert_eq!(Timestamp::parse("at", &text).unwrap(), instant, "{text}");
         }
     }
 

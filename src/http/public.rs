@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 
 use crate::pipeline::Pipeline;
 
-/// How long verifiers may keep the key set. Keys are published before they sign.
+/// How long verifiers may keep the key set. A verifier that meets a `kid` which it does not know asks
+/// again.
 const KEY_SET_CACHE: &str = "public, max-age=300";
 
 /// A JSON Web Key Set (RFC 7517 section 5).
