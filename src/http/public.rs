@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::pipeline::Pipeline;
 
-/// How long verifiers may keep the key set. A verifier that meets a `kid` which it does not know asks
+/// How long verifiers may keep the key set. One that meets a `kid` which it does not know asks
 /// again.
 const KEY_SET_CACHE: &str = "public, max-age=300";
 

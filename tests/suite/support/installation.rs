@@ -14,6 +14,8 @@ use super::{Authority, Caller, Daemon};
 pub(crate) const COUNTERSIGN: &str = env!("CARGO_BIN_EXE_countersign");
 /// SoftHSM.
 pub(crate) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+/// The near half of a remote token: it talks to `p11-kit server`.
+const CLIENT: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so";
 /// The user PIN of every test token; odd enough to be searched for in log lines.
 pub(crate) const PIN: &str = "73910426-pin-8835";
 
@@ -48,9 +50,33 @@ impl Installation {
         let installation = Self { directory, authority };
         installation.authority.revoke(&installation.path("tls/revoked.pem"), &[]);
         installation.write_configuration(limits);
-        installation.make_token();
+        installation.make_token("softhsm2.conf", "tokens", "countersign");
         installation.must(&["init"]);
-        installation.make_key();
+        installation.make_key("settlement-eur");
+        installation
+    }
+
+    /// One with two tokens, and calls that may take so long: `softhsm` with the key settlement-eur
+    /// lies behind a `p11-kit server` with `remote.conf` and the socket `remote`, which the test
+    /// starts; `local`, with reserve-eur, in this process.
+    pub(crate) fn with_two_tokens(deadline: &str) -> Self {
+        let installation = Self::new();
+        fs::rename(installation.path("softhsm2.conf"), installation.path("remote.conf")).unwrap();
+        installation.make_token("softhsm2.conf", "tokens-local", "reserve");
+        let first = format!("module = \"{MODULE}\"");
+        let remote = format!("deadline = \"{deadline}\"\nmodule = \"{CLIENT}\"");
+        installation.edit("countersign.toml", &first, &remote);
+        let local = format!(
+            "[tokens.local]\nmodule = \"{MODULE}\"\nlabel = \"reserve\"\npin_file = \"user-pin\"\n\
+             deadline = \"{deadline}\"\n\n[keys.reserve-eur]\ntoken = \"local\"\n\
+             label = \"reserve-eur\"\nid = \"01\"\nalgorithm = \"ES256\"\n\n[log]"
+        );
+        installation.edit("countersign.toml", "[log]", &local);
+        let policy = fs::read_to_string(installation.path("policy.toml")).unwrap();
+        let (_, key) = policy.split_once("[keys.settlement-eur]").unwrap();
+        let policy = format!("{policy}\n[keys.reserve-eur]{key}");
+        fs::write(installation.path("policy.toml"), policy).unwrap();
+        installation.make_key("reserve-eur");
         installation
     }
 
@@ -85,8 +111,10 @@ impl Installation {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 3] {
+    pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 4] {
+        let remote = format!("unix:path={}", self.path("remote").display());
         [
+            ("P11_KIT_SERVER_ADDRESS", remote.into()),
             ("SOFTHSM2_CONF", self.path("softhsm2.conf")),
             ("COUNTERSIGN_CONFIG", self.config()),
             ("COUNTERSIGN_CLIENT", self.path("client.toml")),
@@ -178,27 +206,28 @@ limits = {limits}
         fs::set_permissions(self.path("user-pin"), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    fn make_token(&self) {
-        fs::create_dir(self.path("tokens")).unwrap();
-        let conf = format!(
-            "directories.tokendir = {}\nlog.level = ERROR\n",
-            self.path("tokens").display()
-        );
-        fs::write(self.path("softhsm2.conf"), conf).unwrap();
+    /// Makes a token of this label in a directory of its own, and SoftHSM's configuration for it.
+    fn make_token(&self, conf: &str, directory: &str, label: &str) {
+        let (conf, directory) = (self.path(conf), self.path(directory));
+        fs::create_dir(&directory).unwrap();
+        let text = format!("directories.tokendir = {}\nlog.level = ERROR\n", directory.display());
+        fs::write(&conf, text).unwrap();
         let output = Command::new("softhsm2-util")
-            .args(["--init-token", "--free", "--label", "countersign"])
+            .args(["--init-token", "--free", "--label", label])
             .args(["--so-pin", "87654321", "--pin", PIN])
-            .env("SOFTHSM2_CONF", self.path("softhsm2.conf"))
+            .env("SOFTHSM2_CONF", conf)
             .output()
             .expect("softhsm2-util; `make deps` installs it");
         assert!(output.status.success(), "{output:?}");
     }
 
-    fn make_key(&self) {
-        let made = self.must(&["keys", "generate", "settlement-eur", "--json"]);
+    /// Generates a key and pins it.
+    fn make_key(&self, name: &str) {
+        let made = self.must(&["keys", "generate", name, "--json"]);
         let made: Value = serde_json::from_str(&made).unwrap();
-        let pin = format!("algorithm = \"ES256\"\nthumbprint = {}", made["thumbprint"]);
-        self.edit("countersign.toml", "algorithm = \"ES256\"", &pin);
+        let table = format!("[keys.{name}]");
+        let pinned = format!("{table}\nthumbprint = {}", made["thumbprint"]);
+        self.edit("countersign.toml", &table, &pinned);
     }
 }
 
