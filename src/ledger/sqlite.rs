@@ -40,9 +40,9 @@ const APPLICATION_ID: i64 = 0x4373_676e;
 const LIVE_MAX: usize = 20_000;
 /// Most memory that the writing connection keeps pages in, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
-/// Pages of 4 KiB after which the log is merged into the file. Random keys touch the same pages
-/// again and again, so a long log is merged at a fraction of the cost.
-const LOG_PAGES: i64 = 4 * 1024;
+/// Pages of 4 KiB after which the log is merged into the file. The commit that does it takes longer
+/// for all of them: a longer log saves little work and costs a longer stall.
+const LOG_PAGES: i64 = 1_000;
 
 /// Why a store could not load or commit. The writer then opens it again.
 #[derive(Debug, thiserror::Error)]

@@ -28,6 +28,7 @@ pub(crate) const WIDE: &str = r#"[
 /// An installation.
 pub(crate) struct Installation {
     directory: tempfile::TempDir,
+    environment: Vec<(&'static str, PathBuf)>,
     pub(crate) authority: Authority,
 }
 
@@ -47,7 +48,7 @@ impl Installation {
         for name in ["shop", "batch"] {
             authority.caller(name);
         }
-        let installation = Self { directory, authority };
+        let installation = Self { directory, environment: Vec::new(), authority };
         installation.authority.revoke(&installation.path("tls/revoked.pem"), &[]);
         installation.write_configuration(limits);
         installation.make_token("softhsm2.conf", "tokens", "countersign");
@@ -60,7 +61,9 @@ impl Installation {
     /// lies behind a `p11-kit server` with `remote.conf` and the socket `remote`, which the test
     /// starts; `local`, with reserve-eur, in this process.
     pub(crate) fn with_two_tokens(deadline: &str) -> Self {
-        let installation = Self::new();
+        let mut installation = Self::new();
+        let address = format!("unix:path={}", installation.path("remote").display());
+        installation.set("P11_KIT_SERVER_ADDRESS", address);
         fs::rename(installation.path("softhsm2.conf"), installation.path("remote.conf")).unwrap();
         installation.make_token("softhsm2.conf", "tokens-local", "reserve");
         let first = format!("module = \"{MODULE}\"");
@@ -111,14 +114,19 @@ impl Installation {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 4] {
-        let remote = format!("unix:path={}", self.path("remote").display());
-        [
-            ("P11_KIT_SERVER_ADDRESS", remote.into()),
+    /// Puts something more into the environment of its daemons and commands.
+    pub(crate) fn set(&mut self, name: &'static str, value: impl Into<PathBuf>) {
+        self.environment.push((name, value.into()));
+    }
+
+    pub(crate) fn environment(&self) -> Vec<(&'static str, PathBuf)> {
+        let mut environment = vec![
             ("SOFTHSM2_CONF", self.path("softhsm2.conf")),
             ("COUNTERSIGN_CONFIG", self.config()),
             ("COUNTERSIGN_CLIENT", self.path("client.toml")),
-        ]
+        ];
+        environment.extend_from_slice(&self.environment);
+        environment
     }
 
     /// Starts the daemon and waits until it listens.

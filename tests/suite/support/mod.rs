@@ -29,7 +29,7 @@ pub(crate) fn payment(amount: &str, reference: &str) -> Value {
 /// Waits for a condition, a good while.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let step = std::time::Duration::from_millis(20);
-    for _ in 0..1_500 {
+    for _ in 0..3_000 {
         if holds() {
             return;
         }
