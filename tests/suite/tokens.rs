@@ -4,228 +4,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use crate::support::{Answer, Dice, Installation, eventually};
 
-use crate::support::installation::MODULE;
-use crate::support::{Answer, Caller, Daemon, Dice, Installation, eventually, payment};
+mod scene;
 
-const SETTLEMENT: &str = "settlement-eur";
-const RESERVE: &str = "reserve-eur";
+use scene::{SETTLEMENT, SLACK, Scene, Server, ids, pay, timed};
+
 const CLIENTS: usize = 8;
 /// Longest that a submission waits once its token has had its time, twice the deadline.
 const SUBMISSION_WAIT: Duration = Duration::from_secs(10);
-/// What a busy machine may take for nothing at all.
-const SLACK: Duration = Duration::from_secs(4);
 /// Longest that a stop may take: connections 15 s, signatures 10 s, sessions 5 s, reads 2 s.
 const STOP_MAX: Duration = Duration::from_secs(32);
-/// How often the neighbour pays.
-const PACE: Duration = Duration::from_millis(20);
-
-/// `p11-kit server` in front of the remote token. It forks a process for each connection: those are
-/// what hangs and dies. It ends with its test.
-struct Server(Child);
-
-impl Server {
-    fn start(installation: &Installation) -> Self {
-        let socket = installation.path("remote");
-        drop(fs::remove_file(&socket));
-        let child = Command::new("p11-kit")
-            .args(["server", "-f", "--provider", MODULE, "-n"])
-            .arg(&socket)
-            .arg("pkcs11:")
-            .env("SOFTHSM2_CONF", installation.path("remote.conf"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("p11-kit; `make deps` installs it");
-        // Asked of the system, not by connecting: a token that is opened twice at the same time is
-        // not what is shown here.
-        let listens =
-            |line: &str| line.ends_with(socket.to_str().unwrap()) && line.contains(" 00010000 ");
-        eventually("the server listens", || {
-            fs::read_to_string("/proc/net/unix").unwrap().lines().any(listens)
-        });
-        Self(child)
-    }
-
-    /// Signals the server and what it has forked, each by its id. It is stopped first, so that it
-    /// forks no further one meanwhile.
-    fn signal(&self, name: &str) {
-        let server = self.0.id().to_string();
-        let send = |name: &str, process: &str| {
-            assert!(Command::new("kill").args([name, process]).status().unwrap().success());
-        };
-        send("-STOP", &server);
-        let forked = fs::read_to_string(format!("/proc/{server}/task/{server}/children"));
-        forked.unwrap_or_default().split_whitespace().for_each(|process| send(name, process));
-        send(name, &server);
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.signal("-KILL");
-        drop(self.0.wait());
-    }
-}
-
-/// A daemon with two tokens. What is first here ends first.
-struct Scene {
-    daemon: Daemon,
-    server: Option<Server>,
-    installation: Installation,
-}
-
-impl Scene {
-    /// Both tokens are well. `remote` is put into the table of the remote one.
-    fn with(deadline: &str, remote: &str) -> Self {
-        let installation = Installation::with_two_tokens(deadline);
-        let label = "label = \"countersign\"";
-        installation.edit("countersign.toml", label, &format!("{label}\n{remote}"));
-        let server = Some(Server::start(&installation));
-        let daemon = installation.start();
-        let scene = Self { daemon, server, installation };
-        assert_eq!(scene.pay(RESERVE, "FIRST").status, 201);
-        assert_eq!(scene.pay(SETTLEMENT, "FIRST").status, 201);
-        scene
-    }
-
-    fn shop(&self) -> Caller {
-        self.installation.caller(&self.daemon, "shop")
-    }
-
-    fn pay(&self, key: &str, id: &str) -> Answer {
-        pay(&self.shop(), key, id)
-    }
-
-    fn signal(&self, name: &str) {
-        self.server.as_ref().expect("a server").signal(name);
-    }
-
-    fn kill_server(&mut self) {
-        self.server = None;
-    }
-
-    fn start_server(&mut self) {
-        self.server = Some(Server::start(&self.installation));
-    }
-
-    /// Whether a part is ready, and if not, why.
-    fn part(&self, name: &str) -> Option<String> {
-        let (_, text) = self.daemon.operations_text("/health/ready");
-        let ready: Value = serde_json::from_str(&text).unwrap();
-        let parts = ready["parts"].as_array().unwrap();
-        let part = parts.iter().find(|part| part["name"] == name).unwrap();
-        (part["ready"] == false).then(|| part["reason"].as_str().unwrap().to_owned())
-    }
-
-    /// A figure of the remote token.
-    fn figure(&self, name: &str) -> u64 {
-        let (_, metrics) = self.daemon.operations_text("/metrics");
-        let wanted = format!("countersign_token_{name}{{token=\"softhsm\"}} ");
-        let found = metrics.lines().find_map(|line| line.strip_prefix(&wanted));
-        found.unwrap_or_else(|| panic!("no {wanted}: {metrics}")).parse().unwrap()
-    }
-
-    /// The token is told as down, and why; the rest is well, and new payments are refused at once.
-    fn is_down(&self, why: &str) {
-        let down = || self.part("token softhsm").is_some_and(|reason| reason.contains(why));
-        eventually(&format!("readiness tells that the token is down: {why}"), down);
-        assert_eq!(self.daemon.operations_text("/health/ready").0, 503);
-        assert_eq!(self.part("token local"), None);
-        assert_eq!(self.part("ledger"), None);
-        let (refused, took) = timed(|| self.pay(SETTLEMENT, "WHILE-DOWN"));
-        assert_eq!((refused.status, refused.str("/rule")), (503, "unavailable"), "{refused:?}");
-        assert_eq!(refused.retry_after.as_deref(), Some("2"));
-        assert!(took < SLACK, "a token that is known as down took {took:?}");
-    }
-
-    /// Every id that was ever used is signed in the end, once, and a retry tells the same. `known`
-    /// are the signatures that were answered already.
-    fn everything_is_signed_once(&self, ids: &BTreeSet<String>, known: &BTreeMap<String, String>) {
-        eventually("the token is up", || self.part("token softhsm").is_none());
-        let shop = self.shop();
-        let mut distinct = BTreeSet::new();
-        for id in ids {
-            let answer = pay(&shop, SETTLEMENT, id);
-            assert_eq!(answer.status, 201, "{id}: {answer:?}");
-            assert_eq!(pay(&shop, SETTLEMENT, id), answer, "{id}");
-            let found = shop.get(&format!("/v1/payments/{}", answer.str("/id")));
-            assert_eq!(found.jws(), answer.jws(), "{id}");
-            if let Some(known) = known.get(id) {
-                assert_eq!(answer.jws(), known, "{id} was answered with another signature");
-            }
-            distinct.insert(answer.jws().to_owned());
-        }
-        assert_eq!(distinct.len(), ids.len());
-        let day = shop.get("/v1/keys/settlement-eur/limits").body["limits"][1].clone();
-        // And FIRST.
-        let cents = ids.len() + usize::from(!ids.contains("FIRST"));
-        assert_eq!(day["posted"], format!("{}.{:02}", cents / 100, cents % 100), "each once");
-        assert_eq!(day["pending"], "0.00");
-        let (_, metrics) = self.daemon.operations_text("/metrics");
-        assert!(metrics.contains("countersign_payments_in_doubt 0\n"), "{metrics}");
-        assert_eq!(self.daemon.operations_text("/health/ready").0, 200);
-    }
-
-    /// Tells a story during which the other token signs, promptly and all the time.
-    fn beside_a_neighbour<T>(&self, story: impl FnOnce() -> T) -> T {
-        let (stop, stopped) = channel::<()>();
-        std::thread::scope(|scope| {
-            let neighbour = scope.spawn(move || {
-                let shop = self.shop();
-                for n in 0.. {
-                    let (answer, took) = timed(|| pay(&shop, RESERVE, &format!("N-{n}")));
-                    assert_eq!(answer.status, 201, "{answer:?}");
-                    assert!(took < SLACK, "the neighbour waited {took:?}");
-                    if stopped.recv_timeout(PACE) == Err(RecvTimeoutError::Disconnected) {
-                        break;
-                    }
-                }
-            });
-            let told = story();
-            drop(stop);
-            neighbour.join().unwrap();
-            told
-        })
-    }
-
-    /// Submits all at once; tells the answers by id and how long each took.
-    fn submit(&self, ids: &BTreeSet<String>) -> Vec<(String, Answer, Duration)> {
-        std::thread::scope(|scope| {
-            let waiting: Vec<_> = ids
-                .iter()
-                .map(|id| {
-                    scope.spawn(move || {
-                        let (answer, took) = timed(|| self.pay(SETTLEMENT, id));
-                        (id.clone(), answer, took)
-                    })
-                })
-                .collect();
-            waiting.into_iter().map(|client| client.join().unwrap()).collect()
-        })
-    }
-}
-
-fn pay(caller: &Caller, key: &str, id: &str) -> Answer {
-    let mut body = payment("0.01", id);
-    body["key"] = key.into();
-    caller.pay(&format!("{key}-{id}"), &body)
-}
-
-fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
-    let started = Instant::now();
-    let result = act();
-    (result, started.elapsed())
-}
-
-fn ids(prefix: &str, count: usize) -> BTreeSet<String> {
-    (0..count).map(|n| format!("{prefix}-{n}")).collect()
-}
 
 /// Clients pay until each has had one answer other than 201; tells all answers.
 fn pay_until_it_fails(scene: &Scene) -> Vec<(String, Answer, Duration)> {
@@ -282,33 +73,33 @@ fn a_token_that_dies_under_load_is_told_and_recovers_without_a_restart() {
     scene.everything_is_signed_once(&ids, &known);
 }
 
+/// All of them hang at once, and wake up at once.
+fn hangs(sessions: u64) {
+    let scene = Scene::with("1s", &format!("sessions = {sessions}"));
+    let mut ids = ids("H", CLIENTS);
+    scene.signal("-STOP");
+    scene.beside_a_neighbour(|| {
+        for (id, answer, took) in scene.submit(&ids) {
+            assert_eq!(answer.status, 202, "{id}: {answer:?}");
+            let most = Duration::from_secs(2) + SUBMISSION_WAIT + SLACK;
+            assert!(took < most, "{id} took {took:?}: {answer:?}");
+        }
+        assert_eq!(scene.figure("stuck"), sessions);
+        scene.is_down("every session is stuck in a call for more than 1 s");
+    });
+    scene.signal("-CONT");
+    ids.insert("WHILE-DOWN".to_owned());
+    scene.everything_is_signed_once(&ids, &BTreeMap::new());
+    assert_eq!(scene.figure("stuck"), 0);
+}
+
 #[test]
 fn a_token_that_hangs_is_given_up_by_the_deadline_and_signs_once_when_it_wakes_up() {
-    for sessions in [1, 3] {
-        let scene = Scene::with("1s", &format!("sessions = {sessions}"));
-        let mut ids = ids("H", CLIENTS);
-        scene.signal("-STOP");
-        scene.beside_a_neighbour(|| {
-            for (id, answer, took) in scene.submit(&ids) {
-                assert_eq!(answer.status, 202, "{id}: {answer:?}");
-                let most = Duration::from_secs(2) + SUBMISSION_WAIT + SLACK;
-                assert!(took < most, "{id} took {took:?}: {answer:?}");
-            }
-            assert_eq!(scene.figure("stuck"), sessions);
-            scene.is_down("every session is stuck in a call for more than 1 s");
-        });
-        let signed = scene.figure("signed");
-        scene.signal("-CONT");
-        ids.insert("WHILE-DOWN".to_owned());
-        scene.everything_is_signed_once(&ids, &BTreeMap::new());
-        assert_eq!(scene.figure("stuck"), 0);
-        println!(
-            "signed {} to {}, failed {}",
-            signed,
-            scene.figure("signed"),
-            scene.figure("failed")
-        );
-    }
+    std::thread::scope(|scope| {
+        for sessions in [1, 3] {
+            scope.spawn(move || hangs(sessions));
+        }
+    });
 }
 
 #[test]
@@ -328,11 +119,8 @@ fn a_token_that_hangs_for_a_moment_answers_late_and_once() {
         (id, answer.jws().to_owned())
     });
     scene.everything_is_signed_once(&ids, &signed.collect());
-    assert_eq!(
-        scene.figure("signed"),
-        1 + u64::try_from(CLIENTS).unwrap(),
-        "nothing was signed twice"
-    );
+    let first_and_these = u64::try_from(1 + CLIENTS).unwrap();
+    assert_eq!(scene.figure("signed"), first_and_these, "nothing was signed twice");
 }
 
 #[test]
@@ -345,7 +133,6 @@ fn a_token_that_comes_back_hanging_waits_and_spares_its_neighbour() {
     scene.signal("-STOP");
     scene.beside_a_neighbour(|| {
         eventually("it counts as stuck", || scene.figure("stuck") == 1);
-        println!("{:?}", scene.part("token softhsm"));
         scene.is_down("");
     });
     scene.signal("-CONT");
