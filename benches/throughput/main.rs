@@ -67,7 +67,7 @@ fn main() {
 
     let daemon = installation.start();
     let mut points = Vec::new();
-    for connections in [1, 16, 64, 256] {
+    for connections in connections() {
         let point = measure(&installation, &daemon, connections, seconds, None);
         println!(
             "{connections} connections: {:.0} payments per second, p50 {:.2} ms, p99 {:.2} ms",
@@ -94,6 +94,13 @@ fn main() {
     let text = report.text();
     println!("\n{text}");
     std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md"), text).unwrap();
+}
+
+/// Numbers of connections to measure with; `COUNTERSIGN_BENCH_CONNECTIONS` names others, for a look
+/// at one of them with a profiler.
+fn connections() -> Vec<usize> {
+    let named = std::env::var("COUNTERSIGN_BENCH_CONNECTIONS").unwrap_or("1,16,64,256".to_owned());
+    named.split(',').map(|number| number.parse().expect("a list of numbers")).collect()
 }
 
 fn measure(

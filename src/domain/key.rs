@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
+use data_encoding::BASE64URL_NOPAD;
 use p256::elliptic_curve::sec1::ToSec1Point;
 use sha2::{Digest, Sha256};
 
@@ -132,7 +132,7 @@ impl fmt::Debug for PublicKey {
 fn coordinates(point: &p256::PublicKey) -> (String, String) {
     let point = point.to_sec1_point(false);
     let half = |bytes: Option<&p256::FieldBytes>| {
-        bytes.map(|b| Base64UrlUnpadded::encode_string(b)).unwrap_or_default()
+        bytes.map(|b| BASE64URL_NOPAD.encode(b)).unwrap_or_default()
     };
     (half(point.x()), half(point.y()))
 }
@@ -147,8 +147,7 @@ impl Kid {
     /// # Errors
     /// [`Malformed`] with rule `thumbprint`.
     pub fn parse(field: &str, text: &str) -> Result<Self, Malformed> {
-        let mut buffer = [0_u8; 48];
-        match Base64UrlUnpadded::decode(text, &mut buffer) {
+        match BASE64URL_NOPAD.decode(text.as_bytes()) {
             Ok(bytes) if bytes.len() == 32 => Ok(Self(text.to_owned())),
             _ => {
                 let detail = format!(
@@ -174,7 +173,7 @@ impl Kid {
             ("x", member(x)),
             ("y", member(y)),
         ]);
-        Self(Base64UrlUnpadded::encode_string(&Sha256::digest(jwk.to_canonical())))
+        Self(BASE64URL_NOPAD.encode(&Sha256::digest(jwk.to_canonical())))
     }
 }
 
@@ -209,7 +208,7 @@ mod tests {
     const Y: &str = "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM";
 
     fn rfc_key() -> Vec<u8> {
-        let decode = |text| Base64UrlUnpadded::decode_vec(text).unwrap();
+        let decode = |text: &str| BASE64URL_NOPAD.decode(text.as_bytes()).unwrap();
         [vec![4], decode(X), decode(Y)].concat()
     }
 
@@ -218,7 +217,7 @@ mod tests {
         let key = PublicKey::from_uncompressed(&rfc_key()).unwrap();
         assert_eq!(key.coordinates(), (X.to_owned(), Y.to_owned()));
         let jwk = format!(r#"{{"crv":"P-256","kty":"EC","x":"{X}","y":"{Y}"}}"#);
-        let expected = Base64UrlUnpadded::encode_string(&Sha256::digest(jwk));
+        let expected = BASE64URL_NOPAD.encode(&Sha256::digest(jwk));
         assert_eq!(key.kid().as_str(), expected);
         assert_eq!(Kid::parse("pin", &expected).unwrap(), *key.kid());
     }

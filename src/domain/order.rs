@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
+use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 
 use super::canonical::Value;
@@ -109,14 +109,14 @@ impl SigningInput {
 
     /// `BASE64URL(header) . BASE64URL(payload)`, RFC 7515 section 5.1 step 5.
     pub fn to_ascii(&self) -> String {
-        let header = Base64UrlUnpadded::encode_string(self.protected.as_bytes());
-        let payload = Base64UrlUnpadded::encode_string(self.order.as_bytes());
+        let header = BASE64URL_NOPAD.encode(self.protected.as_bytes());
+        let payload = BASE64URL_NOPAD.encode(self.order.as_bytes());
         format!("{header}.{payload}")
     }
 
     /// The compact serialisation, RFC 7515 section 7.1.
     pub fn to_compact_jws(&self, signature: &Signature) -> String {
-        let signature = Base64UrlUnpadded::encode_string(signature.as_bytes());
+        let signature = BASE64URL_NOPAD.encode(signature.as_bytes());
         format!("{}.{signature}", self.to_ascii())
     }
 }

@@ -26,10 +26,12 @@ mod bindings;
 pub(super) mod clock;
 mod counters;
 mod guard;
+mod merger;
 pub(super) mod payments;
 pub(super) mod snapshot;
 
 pub use guard::create;
+use merger::Merger;
 
 /// Schema of this release, kept in `PRAGMA user_version`.
 const SCHEMA: i64 = 1;
@@ -40,9 +42,6 @@ const APPLICATION_ID: i64 = 0x4373_676e;
 const LIVE_MAX: usize = 20_000;
 /// Most memory that the writing connection keeps pages in, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
-/// Pages of 4 KiB after which the log is merged into the file. The commit that does it takes longer
-/// for all of them: a longer log saves little work and costs a longer stall.
-const LOG_PAGES: i64 = 1_000;
 
 /// Why a store could not load or commit. The writer then opens it again.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +72,8 @@ pub struct Store {
     path: PathBuf,
     issuer: String,
     ledger_id: String,
+    // Before the connection and the lock: it ends before either is let go.
+    merger: Option<Merger>,
     connection: Option<Connection>,
     _lock: Lock,
     mark: Mark,
@@ -109,6 +110,7 @@ impl Store {
             path: path.to_owned(),
             issuer: issuer.to_owned(),
             ledger_id,
+            merger: Some(Merger::start(path)?),
             connection: Some(connection),
             _lock: lock,
             mark,
@@ -152,6 +154,7 @@ impl Store {
         working: &mut WorkingSet,
     ) -> Result<(), StoreError> {
         working.counted = Arc::clone(&self.counted);
+        begin(self.connection()?)?;
         let moved: Vec<CounterId> = match names {
             Names::Nothing => return Ok(()),
             Names::Submission(submission) => {
@@ -207,21 +210,20 @@ impl Store {
         policy: &Policy,
         mut working: WorkingSet,
     ) -> Result<(), StoreError> {
-        let connection = self.connection.as_mut().ok_or(StoreError::Closed)?;
-        let transaction =
-            connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
+        begin(connection)?;
         for (record, novelty) in working.changed() {
-            payments::store(&transaction, record, novelty)?;
+            payments::store(connection, record, novelty)?;
         }
         for (claim, holder) in working.claimed() {
-            payments::store_claim(&transaction, policy.duplicate_window, claim, holder)?;
+            payments::store_claim(connection, policy.duplicate_window, claim, holder)?;
         }
         for (id, counter) in &mut working.counters {
             let stored = self.stored.entry(id.clone()).or_default();
-            counters::store(&transaction, policy, id, counter, stored)?;
+            counters::store(connection, policy, id, counter, stored)?;
         }
-        clock::store(&transaction, &mark)?;
-        transaction.commit()?;
+        clock::store(connection, &mark)?;
+        connection.prepare_cached("COMMIT")?.execute([])?;
         self.mark = mark;
         for (record, _) in working.changed() {
             match record.is_final() {
@@ -238,11 +240,18 @@ impl Store {
         Ok(())
     }
 
+    /// Keeps the log short, once those who waited for a commit have their answers.
+    pub(super) fn tend(&mut self) -> Result<(), StoreError> {
+        let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
+        self.merger.as_mut().ok_or(StoreError::Closed)?.after_commit(connection)
+    }
+
     /// Gives up the connection and all memory and opens the file again.
     pub(super) fn reopen(&mut self) -> Result<(), OpenError> {
         self.live.clear();
         self.stored.clear();
         self.open.clear();
+        self.merger = None;
         self.connection = None;
         let sqlite = |source| OpenError::Sqlite { path: self.path.clone(), source };
         // The file is not looked at other than through SQLite: closing a descriptor of ours would
@@ -261,6 +270,7 @@ impl Store {
         }
         guard::mark_in_use(&connection, true).map_err(sqlite)?;
         self.mark = found;
+        self.merger = Some(Merger::start(&self.path)?);
         self.connection = Some(connection);
         Ok(())
     }
@@ -270,6 +280,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sqlite`]; the log is then kept, and nothing is lost.
     pub fn close(mut self) -> Result<(), StoreError> {
+        self.merger = None;
         let connection = self.connection.take().ok_or(StoreError::Closed)?;
         guard::mark_in_use(&connection, false)?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -281,6 +292,15 @@ impl Store {
     fn connection(&mut self) -> Result<&Connection, StoreError> {
         self.connection.as_ref().ok_or(StoreError::Closed)
     }
+}
+
+/// Begins a batch's transaction, unless it has begun. What a batch loads and what it stores see
+/// the same rows, and the file is locked once.
+fn begin(connection: &Connection) -> Result<(), StoreError> {
+    if connection.is_autocommit() {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    }
+    Ok(())
 }
 
 fn none_if_no_rows<T>(refused: rusqlite::Error) -> rusqlite::Result<Option<T>> {
@@ -303,7 +323,8 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
         connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(sqlite)?;
     connection.execute_batch("PRAGMA synchronous = FULL").map_err(sqlite)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(sqlite)?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES).map_err(sqlite)?;
+    // Merging is the merger's.
+    connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(sqlite)?;
     let synchronous: i64 =
         connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(sqlite)?;
     if mode != "wal" || synchronous != 2 {

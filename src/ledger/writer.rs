@@ -100,6 +100,12 @@ impl Writer {
                     self.health.commands.fetch_add(size, Ordering::Relaxed);
                     self.health.set(None);
                     decided.into_iter().for_each(|decided| self.answer(decided));
+                    if let Err(refused) = self.store.tend() {
+                        let broken = Broken::from(refused);
+                        tracing::error!(failure = %broken.failure, "the log was not merged");
+                        self.health.set(Some(broken.failure.to_string()));
+                        self.recover(&broken.failure);
+                    }
                 }
                 Err(Broken { failure, waits_for_a_person }) => {
                     tracing::error!(%failure, "a batch was not committed");

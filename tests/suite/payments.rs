@@ -1,6 +1,6 @@
 //! One payment: signed, retried, denied, looked up.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
+use data_encoding::BASE64URL_NOPAD;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::support::{Installation, payment};
 pub(crate) fn verified(jws: &str, key_set: &Value) -> (Value, Value) {
     let parts: Vec<&str> = jws.split('.').collect();
     let [header, payload, signature] = parts.as_slice() else { panic!("no compact JWS: {jws}") };
-    let decode = |text: &str| Base64UrlUnpadded::decode_vec(text).unwrap();
+    let decode = |text: &str| BASE64URL_NOPAD.decode(text.as_bytes()).unwrap();
     let told: Value = serde_json::from_slice(&decode(header)).unwrap();
     let keys = key_set["keys"].as_array().unwrap();
     let key = keys.iter().find(|key| key["kid"] == told["kid"]).expect("the kid is published");

@@ -55,7 +55,7 @@ fn killed_at_every_step_of_a_payment_it_is_paid_once_and_never_lost() {
     let mut steps: Vec<(&str, PathBuf, u32)> = Vec::new();
     // One sync is the commit that reserves, the other the one that posts; the writes before them
     // are the frames of the log, header and page.
-    steps.extend((1..=2).map(|nth| ("fsync", log.clone(), nth)));
+    steps.extend((1..=2).map(|nth| ("fdatasync", log.clone(), nth)));
     steps.extend((1..=24).step_by(2).map(|nth| ("pwrite64", log.clone(), nth)));
     steps.extend(key_object(&installation).into_iter().map(|file| ("openat", file, 1)));
     let (mut paid, mut killed) = (0, 0);

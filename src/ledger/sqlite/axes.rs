@@ -13,7 +13,7 @@ use crate::domain::ledger::{PaymentRecord, State};
 use crate::domain::time::{Slot, SlotWidth};
 
 use super::super::OpenError;
-use super::{Store, StoreError, counters, payments};
+use super::{Store, StoreError, counters, merger, payments};
 
 /// Payments that are added up in one commit.
 const CHUNK: usize = 10_000;
@@ -86,6 +86,7 @@ fn count(
             counters::add(&transaction, &id, share.pending, share.posted, share.slots)?;
         }
         transaction.commit()?;
+        merger::merge(connection)?;
         progress(read);
     }
     let transaction = connection.transaction()?;
