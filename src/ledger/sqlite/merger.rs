@@ -4,7 +4,8 @@
 //! SQLite would merge inside one commit out of many, and everybody in that batch would wait for
 //! hundreds of pages and a sync of the main file. A merge on another connection (`PASSIVE`) hinders
 //! nobody, but the log starts over only when all of it is merged, which under load never happens by
-//! itself. Every [`LOG_PAGES_MAX`] pages the writer therefore merges the short rest in person.
+//! itself. Past a length the writer therefore merges the short rest in person, and any rest where
+//! the thread does not keep up.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,10 +18,17 @@ use rusqlite::Connection;
 use super::super::OpenError;
 use super::{StoreError, connect};
 
-/// Pages of 4 KiB that are worth a merge.
-const MERGE_PAGES: i64 = 1_000;
-/// Pages after which the log has to start over: 64 MiB on disk.
-const LOG_PAGES_MAX: i64 = 16_000;
+/// When the log is merged, in pages of 4 KiB.
+#[derive(Clone, Copy)]
+struct Lengths {
+    /// So many pages are worth a merge.
+    merge_pages: i64,
+    /// After so many the log has to start over.
+    log_pages_max: i64,
+}
+
+/// 64 MiB on disk.
+const LENGTHS: Lengths = Lengths { merge_pages: 1_000, log_pages_max: 16_000 };
 /// Commits between two looks at the length of the log.
 const LOOK_EVERY: u32 = 16;
 
@@ -30,6 +38,7 @@ pub(super) struct Merger {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     commits: u32,
+    lengths: Lengths,
 }
 
 #[derive(Default)]
@@ -50,6 +59,10 @@ impl Merger {
     /// # Errors
     /// [`OpenError::Sqlite`] and [`OpenError::Io`].
     pub(super) fn start(path: &Path) -> Result<Self, OpenError> {
+        Self::with_lengths(path, LENGTHS)
+    }
+
+    fn with_lengths(path: &Path, lengths: Lengths) -> Result<Self, OpenError> {
         let connection = connect(path)?;
         let (wake, asked) = sync_channel(1);
         let shared = Arc::new(Shared::default());
@@ -60,7 +73,7 @@ impl Merger {
                 move || run(&connection, &asked, &shared)
             })
             .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-        Ok(Self { wake: Some(wake), shared, thread: Some(thread), commits: 0 })
+        Ok(Self { wake: Some(wake), shared, thread: Some(thread), commits: 0, lengths })
     }
 
     /// Sees to the log after a commit on the writer's connection.
@@ -76,10 +89,14 @@ impl Merger {
         if !self.commits.is_multiple_of(LOOK_EVERY) || self.shared.busy.load(Ordering::Acquire) {
             return Ok(());
         }
+        let Lengths { merge_pages, log_pages_max } = self.lengths;
         let log = checkpoint(writer, "NOOP")?;
-        if log.pages > LOG_PAGES_MAX && log.pages - log.merged < 2 * MERGE_PAGES {
+        let rest = log.pages.saturating_sub(log.merged);
+        let short = rest < merge_pages.saturating_mul(2);
+        let far_too_long = log.pages > log_pages_max.saturating_mul(2);
+        if log.pages > log_pages_max && (short || far_too_long) {
             checkpoint(writer, "PASSIVE")?;
-        } else if log.pages - log.merged > MERGE_PAGES
+        } else if rest > merge_pages
             && let Some(wake) = &self.wake
         {
             self.shared.busy.store(true, Ordering::Release);
@@ -123,4 +140,42 @@ fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Log> {
     connection
         .prepare_cached(&pragma)?
         .query_row([], |row| Ok(Log { pages: row.get(1)?, merged: row.get(2)? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn under_load_the_log_starts_over_again_and_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("some.sqlite3");
+        let created = Connection::open(&path).unwrap();
+        created.execute_batch("CREATE TABLE page (n INTEGER, filling BLOB)").unwrap();
+        drop(created);
+        let writer = connect(&path).unwrap();
+        let lengths = Lengths { merge_pages: 20, log_pages_max: 200 };
+        let mut merger = Merger::with_lengths(&path, lengths).unwrap();
+        let (mut longest, mut starts, mut before) = (0, 0, 0);
+        for n in 0..100_000 {
+            writer.execute("INSERT INTO page VALUES (?1, zeroblob(3000))", [n]).unwrap();
+            merger.after_commit(&writer).unwrap();
+            let pages = checkpoint(&writer, "NOOP").unwrap().pages;
+            starts += u32::from(pages < before);
+            longest = longest.max(pages);
+            before = pages;
+            if starts == 5 {
+                break;
+            }
+        }
+        assert_eq!(starts, 5, "the log grew to {longest} pages");
+        assert!(longest < 10_000, "the log grew to {longest} pages");
+        drop(merger);
+        let count = "SELECT count(*), max(n) + 1 FROM page";
+        let (rows, last): (i64, i64) = connect(&path)
+            .unwrap()
+            .query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        assert_eq!(rows, last, "nothing is lost");
+    }
 }
