@@ -10,9 +10,11 @@
 //! - [`tree`]: RFC 6962 hashing, names of subtrees, and the right edge of a growing tree.
 //! - [`proof`]: inclusion and consistency proofs, built and verified (RFC 9162 section 2.1).
 //! - [`note`]: signed notes and the keys that verify them (`c2sp.org/signed-note`).
+//! - [`checkpoint`]: the head of a log as the text of a note (`c2sp.org/tlog-checkpoint`).
 #![deny(clippy::indexing_slicing)]
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
+pub mod checkpoint;
 pub mod note;
 pub mod proof;
 pub mod tree;
