@@ -8,14 +8,14 @@
 //! - [`domain`]: every decision, pure: money, parties, policy, limits, the ledger's rules.
 //! - [`ledger`]: the single writer that makes decisions durable, in batches.
 //! - [`hsm`]: threads that own token sessions; the only place that asks for a signature.
+//! - [`log`]: the verifiable record: Merkle tree, proofs, checkpoints, tiles.
 //! - [`config`]: files in, checked types out.
 //! - [`cli`]: one file per subcommand.
 //! - [`clock`], [`telemetry`]: the only sources of time and of log lines.
 //!
-//! Rooms to come have their places: `approvals` (evidence of people), `log` (the verifiable
-//! record) and `console` (the web pages).
+//! Rooms to come have their places: `approvals` (evidence of people) and `console` (the web pages).
 //!
-//! Dependencies point inward: `http, cli -> pipeline -> {ledger, hsm} -> domain`.
+//! Dependencies point inward: `http, cli -> pipeline -> {ledger, hsm, log} -> domain`.
 //! `tests/architecture.rs` enforces it.
 
 pub mod cli;
@@ -25,5 +25,6 @@ pub mod domain;
 pub mod hsm;
 pub mod http;
 pub mod ledger;
+pub mod log;
 pub mod pipeline;
 pub mod telemetry;
