@@ -27,4 +27,5 @@ pub mod tightening;
 
 pub mod authorization;
 pub mod denial;
+pub mod leaf;
 pub mod ledger;

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::domain::authorization::Signed;
 use crate::domain::credit::{ClockFault, Reading, credit};
 use crate::domain::key::Kid;
+use crate::domain::leaf::Event;
 use crate::domain::ledger::{
     PaymentRecord, Posting, Reservation, Resumption, Submission, VoidReason,
 };
@@ -146,6 +147,8 @@ enum Command {
     Post(Signed, Reply<Posting>),
     Resume(PaymentId, Kid, Reply<Resumption>),
     Void(PaymentId, VoidReason, Reply<Option<Arc<PaymentRecord>>>),
+    Record(Event, Reply<()>),
+    Checkpoint(Box<sqlite::StoredCheckpoint>, Reply<()>),
     Probe(Reply<()>),
 }
 
@@ -172,7 +175,7 @@ impl Ledger {
     ) -> Result<(Self, WriterThread), OpenError> {
         let (queue, commands) = mpsc::channel(QUEUE_MAX);
         let outcomes = Arc::new(outcomes::Outcomes::default());
-        let health = Arc::new(writer::Health::new(store.mark().clone()));
+        let health = Arc::new(writer::Health::new(store.mark().clone(), store.log_size()));
         let path = store.path().to_owned();
         let writer = writer::Writer::new(
             store,
@@ -223,6 +226,27 @@ impl Ledger {
         reason: VoidReason,
     ) -> Result<Option<Arc<PaymentRecord>>, LedgerFailure> {
         self.ask(|reply| Command::Void(id, reason, reply)).await
+    }
+
+    /// Puts an event that concerns no payment on the log.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`].
+    pub async fn record(&self, event: Event) -> Result<(), LedgerFailure> {
+        self.ask_patiently(|reply| Command::Record(event, reply)).await
+    }
+
+    /// Keeps a checkpoint and the tiles that became complete with it.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`].
+    pub async fn keep(&self, checkpoint: sqlite::StoredCheckpoint) -> Result<(), LedgerFailure> {
+        self.ask_patiently(|reply| Command::Checkpoint(Box::new(checkpoint), reply)).await
+    }
+
+    /// Number of leaves in the log after the last commit.
+    pub fn log_size(&self) -> u64 {
+        self.health.log_size()
     }
 
     /// Commits an empty batch: whether the ledger can be written right now.

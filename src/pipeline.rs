@@ -15,6 +15,7 @@ use crate::domain::authorization::SigningAuthorization;
 use crate::domain::caller::{CallerId, IdempotencyKey};
 use crate::domain::counter::{Counter, Parties};
 use crate::domain::key::{KeyId, Kid};
+use crate::domain::leaf::Salt;
 use crate::domain::ledger::{
     Check, PaymentRecord, Posting, Reservation, Resumption, Submission, checks,
 };
@@ -90,37 +91,40 @@ impl Pipeline {
         idempotency_key: IdempotencyKey,
         payment: Payment,
     ) -> Result<Arc<PaymentRecord>, Refusal> {
-        let fresh_id = fresh_id()?;
+        let (fresh_id, salt) = (PaymentId::from_bytes(random()?), Salt::from_bytes(random()?));
         let signing_now = self.in_flight.enter(fresh_id);
+        let submission = Submission {
+            caller,
+            idempotency_key,
+            payment,
+            fresh_id,
+            salt,
+            issuer: self.parts.issuer.clone(),
+            signing_kid: None,
+        };
         let story = self.clone();
-        let told = tokio::spawn(async move {
-            story.tell(caller, idempotency_key, payment, fresh_id, signing_now).await
-        });
+        let told = tokio::spawn(async move { story.tell(submission, signing_now).await });
         told.await.unwrap_or(Err(Refusal::Abandoned))
     }
 
     /// The story itself.
     async fn tell(
         self,
-        caller: CallerId,
-        idempotency_key: IdempotencyKey,
-        payment: Payment,
-        fresh_id: PaymentId,
+        mut submission: Submission,
         signing_now: in_flight::Entry,
     ) -> Result<Arc<PaymentRecord>, Refusal> {
         // A place at the token first: what is admitted must be able to be signed. Whoever may not
         // use the key gets none, so that denials do not keep others waiting.
-        let place = match self.parts.policy.keys.get(payment.key()) {
-            Some(key) if key.callers.contains(&caller) => self.parts.hsm.permit(payment.key()),
-            _ => Err(Unavailable::UnknownKey(payment.key().clone())),
+        let key = submission.payment.key();
+        let place = match self.parts.policy.keys.get(key) {
+            Some(policy) if policy.callers.contains(&submission.caller) => {
+                self.parts.hsm.permit(key)
+            }
+            _ => Err(Unavailable::UnknownKey(key.clone())),
         };
-        let signing_kid = match &place {
-            Ok(_) => self.parts.kids.get(payment.key()).cloned(),
-            Err(_) => None,
-        };
-        let issuer = self.parts.issuer.clone();
-        let submission =
-            Submission { caller, idempotency_key, payment, fresh_id, issuer, signing_kid };
+        if place.is_ok() {
+            submission.signing_kid = self.parts.kids.get(key).cloned();
+        }
         match self.parts.ledger.reserve(submission).await? {
             Reservation::Denied(record) => Ok(record),
             Reservation::Conflict { payment, field } => Err(Refusal::Conflict { payment, field }),
@@ -348,8 +352,8 @@ fn in_doubt<T>(payment: PaymentId, why: &dyn std::fmt::Display) -> Option<T> {
     None
 }
 
-fn fresh_id() -> Result<PaymentId, Refusal> {
+fn random() -> Result<[u8; 16], Refusal> {
     let mut random = [0_u8; 16];
     getrandom::fill(&mut random).map_err(|refused| Refusal::Randomness(refused.to_string()))?;
-    Ok(PaymentId::from_bytes(random))
+    Ok(random)
 }

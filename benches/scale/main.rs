@@ -212,6 +212,7 @@ async fn one(ledger: &Ledger, number: u64, kid: &Kid) {
         idempotency_key: IdempotencyKey::parse("id", &format!("P{number}")).unwrap(),
         payment: payment(number),
         fresh_id: PaymentId::from_bytes(scattered(number).to_be_bytes()),
+        salt: countersign::domain::leaf::Salt::from_bytes([7; 16]),
         issuer: ISSUER.to_owned(),
         signing_kid: Some(kid.clone()),
     };

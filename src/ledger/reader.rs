@@ -10,13 +10,14 @@ use crate::domain::caller::CallerId;
 use crate::domain::counter::{Counter, CounterId};
 use crate::domain::credit::Mark;
 use crate::domain::key::{KeyId, Kid, PublicKey};
+use crate::domain::leaf::Leaf;
 use crate::domain::ledger::{PaymentRecord, WorkingSet};
 use crate::domain::payment::{Payment, PaymentId};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
 use super::OpenError;
-use super::sqlite::{StoreError, payments, snapshot};
+use super::sqlite::{StoreError, StoredCheckpoint, leaves, payments, snapshot};
 
 /// Most idle connections that are kept.
 const IDLE_MAX: usize = 16;
@@ -154,6 +155,46 @@ impl Reader {
             }
             Ok(versions)
         })
+    }
+
+    /// Number of leaves in the log.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn log_size(&self) -> Result<u64, StoreError> {
+        self.with(leaves::size)
+    }
+
+    /// Leaves of the log from a position on, at most so many.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a gap is one.
+    pub fn leaves(&self, from: u64, most: u32) -> Result<Vec<Leaf>, StoreError> {
+        self.with(|connection| leaves::read(connection, from, most))
+    }
+
+    /// A complete tile of the log's hashes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn tile(&self, level: u32, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|connection| leaves::tile(connection, level, number))
+    }
+
+    /// The newest checkpoint of the log.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn newest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
+        self.with(leaves::newest_checkpoint)
+    }
+
+    /// Checkpoints of the log, newest first, at most so many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn checkpoints(&self, most: u32) -> Result<Vec<StoredCheckpoint>, StoreError> {
+        self.with(|connection| leaves::checkpoints(connection, most))
     }
 
     fn with<T>(

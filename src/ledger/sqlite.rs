@@ -26,15 +26,17 @@ mod bindings;
 pub(super) mod clock;
 mod counters;
 mod guard;
+pub(super) mod leaves;
 mod merger;
 pub(super) mod payments;
 pub(super) mod snapshot;
 
 pub use guard::create;
+pub use leaves::{StoredCheckpoint, StoredTile};
 use merger::Merger;
 
 /// Schema of this release, kept in `PRAGMA user_version`.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 /// `PRAGMA application_id`: "Csgn".
 const APPLICATION_ID: i64 = 0x4373_676e;
 
@@ -77,6 +79,8 @@ pub struct Store {
     connection: Option<Connection>,
     _lock: Lock,
     mark: Mark,
+    /// Number of leaves after the last commit.
+    log_size: u64,
     counted: Arc<Counted>,
     /// Counters as they stand after the last commit.
     live: HashMap<CounterId, Counter>,
@@ -102,10 +106,12 @@ impl Store {
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
         let mark = clock::mark(&connection).map_err(sqlite)?;
         let ledger_id = guard::meta(&connection, "ledger_id").map_err(sqlite)?;
-        let counted = axes::counted(&connection).map_err(|refused| OpenError::NotALedger {
+        let unreadable = |refused: StoreError| OpenError::NotALedger {
             path: path.to_owned(),
             found: refused.to_string(),
-        })?;
+        };
+        let counted = axes::counted(&connection).map_err(unreadable)?;
+        let log_size = leaves::size(&connection).map_err(unreadable)?;
         Ok(Self {
             path: path.to_owned(),
             issuer: issuer.to_owned(),
@@ -114,6 +120,7 @@ impl Store {
             connection: Some(connection),
             _lock: lock,
             mark,
+            log_size,
             counted: Arc::new(counted),
             live: HashMap::new(),
             stored: HashMap::new(),
@@ -145,6 +152,11 @@ impl Store {
         &self.mark
     }
 
+    /// Number of leaves in the log.
+    pub fn log_size(&self) -> u64 {
+        self.log_size
+    }
+
     /// Loads the rows that a command names and that are not in the set yet.
     pub(super) fn load(
         &mut self,
@@ -154,6 +166,7 @@ impl Store {
         working: &mut WorkingSet,
     ) -> Result<(), StoreError> {
         working.counted = Arc::clone(&self.counted);
+        working.log_size = self.log_size;
         begin(self.connection()?)?;
         let moved: Vec<CounterId> = match names {
             Names::Nothing => return Ok(()),
@@ -209,6 +222,7 @@ impl Store {
         mark: Mark,
         policy: &Policy,
         mut working: WorkingSet,
+        checkpoints: &[StoredCheckpoint],
     ) -> Result<(), StoreError> {
         let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
         begin(connection)?;
@@ -222,9 +236,14 @@ impl Store {
             let stored = self.stored.entry(id.clone()).or_default();
             counters::store(connection, policy, id, counter, stored)?;
         }
+        let log_size = leaves::append(connection, self.log_size, working.leaves())?;
+        for checkpoint in checkpoints {
+            leaves::store_checkpoint(connection, checkpoint)?;
+        }
         clock::store(connection, &mark)?;
         connection.prepare_cached("COMMIT")?.execute([])?;
         self.mark = mark;
+        self.log_size = log_size;
         for (record, _) in working.changed() {
             match record.is_final() {
                 true => self.open.remove(&record.id),
@@ -268,7 +287,9 @@ impl Store {
                 mend: "another file lies in its place; put the right one back",
             });
         }
+        let log_size = leaves::size(&connection).map_err(|refused| self.unreadable(&refused))?;
         guard::mark_in_use(&connection, true).map_err(sqlite)?;
+        self.log_size = log_size;
         self.mark = found;
         self.merger = Some(Merger::start(&self.path)?);
         self.connection = Some(connection);
@@ -287,6 +308,10 @@ impl Store {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         connection.close().map_err(|(_, refused)| refused)?;
         Ok(())
+    }
+
+    fn unreadable(&self, refused: &StoreError) -> OpenError {
+        OpenError::NotALedger { path: self.path.clone(), found: refused.to_string() }
     }
 
     fn connection(&mut self) -> Result<&Connection, StoreError> {

@@ -111,6 +111,7 @@ impl Bench {
             idempotency_key: IdempotencyKey::parse("id", &self.ids.get().to_string()).unwrap(),
             payment: payment(amount),
             fresh_id: PaymentId::from_bytes([self.ids.get(); 16]),
+            salt: crate::domain::leaf::Salt::from_bytes([7; 16]),
             issuer: ISSUER.to_owned(),
             signing_kid: Some(Kid::parse("kid", &"A".repeat(43)).unwrap()),
         };

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::domain::counter::Miscount;
 use crate::domain::credit::{Mark, credit};
+use crate::domain::leaf::Leaf;
 use crate::domain::ledger::{
     PaymentRecord, Posting, Reservation, Resumption, WorkingSet, post, reserve, resume, void,
 };
@@ -16,7 +17,7 @@ use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
 use super::outcomes::Outcomes;
-use super::sqlite::{Names, Store, StoreError};
+use super::sqlite::{Names, Store, StoreError, StoredCheckpoint};
 use super::{Command, LedgerFailure, Reply};
 
 /// Most commands in one commit.
@@ -28,15 +29,17 @@ const REOPEN_PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Health {
     trouble: Mutex<Option<String>>,
     mark: Mutex<Mark>,
+    log_size: AtomicU64,
     batches: AtomicU64,
     commands: AtomicU64,
 }
 
 impl Health {
-    pub(super) fn new(mark: Mark) -> Self {
+    pub(super) fn new(mark: Mark, log_size: u64) -> Self {
         Self {
             trouble: Mutex::new(None),
             mark: Mutex::new(mark),
+            log_size: AtomicU64::new(log_size),
             batches: AtomicU64::new(0),
             commands: AtomicU64::new(0),
         }
@@ -44,6 +47,10 @@ impl Health {
 
     pub(super) fn mark(&self) -> Mark {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn log_size(&self) -> u64 {
+        self.log_size.load(Ordering::Acquire)
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
@@ -74,7 +81,14 @@ enum Decided {
     Post(Reply<Posting>, Posting),
     Resume(Reply<Resumption>, Resumption),
     Void(Reply<Option<Arc<PaymentRecord>>>, Option<Arc<PaymentRecord>>),
-    Probe(Reply<()>),
+    Done(Reply<()>),
+}
+
+/// What a batch changes: the rows of the rules, and the checkpoints that go beside them.
+#[derive(Default)]
+struct Batch {
+    working: WorkingSet,
+    checkpoints: Vec<StoredCheckpoint>,
 }
 
 impl Writer {
@@ -141,11 +155,11 @@ impl Writer {
                 return Err(self.broken(broken, batch.into_iter(), Command::fail));
             }
         };
-        let mut working = WorkingSet::default();
+        let mut changes = Batch::default();
         let mut loaded = Vec::with_capacity(batch.len());
         let mut batch = batch.into_iter();
         while let Some(command) = batch.next() {
-            match self.store.load(now, &self.policy, &command.names(), &mut working) {
+            match self.store.load(now, &self.policy, &command.names(), &mut changes.working) {
                 Ok(()) => loaded.push(command),
                 // A row that cannot be read concerns those who name it and nobody else.
                 Err(refused @ StoreError::Row(_)) => {
@@ -158,14 +172,15 @@ impl Writer {
                 }
             }
         }
-        for scope in working.advance(now) {
+        for scope in changes.working.advance(now) {
             tracing::error!(%scope, "sums contradict their slots; what they count is not signed");
         }
-        let decide = |command| decide(now, &self.policy, &mut working, command);
+        let decide = |command| decide(now, &self.policy, &mut changes, command);
         let decided: Vec<Decided> = loaded.into_iter().filter_map(decide).collect();
-        match self.store.commit(mark, &self.policy, working) {
+        match self.store.commit(mark, &self.policy, changes.working, &changes.checkpoints) {
             Ok(()) => {
                 let committed = self.store.mark().clone();
+                self.health.log_size.store(self.store.log_size(), Ordering::Release);
                 *self.health.mark.lock().unwrap_or_else(PoisonError::into_inner) = committed;
                 Ok(decided)
             }
@@ -192,7 +207,7 @@ impl Writer {
         match decided {
             Decided::Reserve(reply, answer) => drop(reply.send(Ok(answer))),
             Decided::Resume(reply, answer) => drop(reply.send(Ok(answer))),
-            Decided::Probe(reply) => drop(reply.send(Ok(()))),
+            Decided::Done(reply) => drop(reply.send(Ok(()))),
             Decided::Post(reply, answer) => {
                 if let Posting::Posted(record) = &answer {
                     self.outcomes.announce(record.id);
@@ -252,9 +267,10 @@ impl From<StoreError> for Broken {
 fn decide(
     now: Timestamp,
     policy: &Policy,
-    working: &mut WorkingSet,
+    changes: &mut Batch,
     command: Command,
 ) -> Option<Decided> {
+    let working = &mut changes.working;
     match command {
         Command::Reserve(submission, reply) => {
             kept(reply, reserve(now, policy, working, *submission), Decided::Reserve)
@@ -266,7 +282,15 @@ fn decide(
         Command::Void(id, reason, reply) => {
             kept(reply, void(now, working, id, reason), Decided::Void)
         }
-        Command::Probe(reply) => Some(Decided::Probe(reply)),
+        Command::Record(event, reply) => {
+            working.append(Leaf::of_event(now, &event));
+            Some(Decided::Done(reply))
+        }
+        Command::Checkpoint(checkpoint, reply) => {
+            changes.checkpoints.push(*checkpoint);
+            Some(Decided::Done(reply))
+        }
+        Command::Probe(reply) => Some(Decided::Done(reply)),
     }
 }
 
@@ -290,7 +314,7 @@ impl Command {
             Self::Reserve(submission, _) => Names::Submission(submission),
             Self::Post(signed, _) => Names::Payment(signed.payment()),
             Self::Resume(id, ..) | Self::Void(id, ..) => Names::Payment(*id),
-            Self::Probe(_) => Names::Nothing,
+            Self::Record(..) | Self::Checkpoint(..) | Self::Probe(_) => Names::Nothing,
         }
     }
 
@@ -301,7 +325,9 @@ impl Command {
             Self::Post(_, reply) => drop(reply.send(Err(failure))),
             Self::Resume(_, _, reply) => drop(reply.send(Err(failure))),
             Self::Void(_, _, reply) => drop(reply.send(Err(failure))),
-            Self::Probe(reply) => drop(reply.send(Err(failure))),
+            Self::Record(_, reply) | Self::Checkpoint(_, reply) | Self::Probe(reply) => {
+                drop(reply.send(Err(failure)));
+            }
         }
     }
 }
@@ -314,7 +340,7 @@ impl Decided {
             Self::Post(reply, _) => drop(reply.send(Err(failure))),
             Self::Resume(reply, _) => drop(reply.send(Err(failure))),
             Self::Void(reply, _) => drop(reply.send(Err(failure))),
-            Self::Probe(reply) => drop(reply.send(Err(failure))),
+            Self::Done(reply) => drop(reply.send(Err(failure))),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use base64ct::{Base64, Encoding};
+use data_encoding::BASE64;
 
 mod ecdsa;
 mod key;
@@ -128,7 +128,7 @@ impl SignatureLine {
     pub fn parse(line: &str) -> Option<Self> {
         let (name, encoded) = line.strip_prefix(SIGNATURE_PREFIX)?.split_once(' ')?;
         let name = NoteKeyName::parse(name)?;
-        let bytes = Base64::decode_vec(encoded).ok()?;
+        let bytes = BASE64.decode(encoded.as_bytes()).ok()?;
         let (id, signature) = bytes.split_first_chunk()?;
         let signature = (!signature.is_empty()).then(|| signature.to_vec())?;
         Some(Self { name, id: NoteKeyId::from_bytes(*id), signature })
@@ -158,7 +158,7 @@ impl fmt::Display for SignatureLine {
     /// The line, without the newline at its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = [self.id.as_bytes().as_slice(), &self.signature].concat();
-        write!(f, "{SIGNATURE_PREFIX}{} {}", self.name, Base64::encode_string(&bytes))
+        write!(f, "{SIGNATURE_PREFIX}{} {}", self.name, BASE64.encode(&bytes))
     }
 }
 

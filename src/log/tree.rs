@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use base64ct::{Base64, Encoding};
+use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
 mod frontier;
@@ -40,9 +40,7 @@ impl Hash {
     /// A hash in base64 (RFC 4648 section 4), the form of checkpoints. Only the one spelling that
     /// [`fmt::Display`] gives is read.
     pub fn parse_base64(text: &str) -> Option<Self> {
-        let mut buffer = [0; Self::BYTES];
-        let bytes = Base64::decode(text, &mut buffer).ok()?;
-        bytes.try_into().ok().map(Self)
+        BASE64.decode(text.as_bytes()).ok()?.try_into().ok().map(Self)
     }
 
     /// The hash of a leaf: SHA-256(0x00 || entry).
@@ -75,7 +73,7 @@ impl Hash {
 impl fmt::Display for Hash {
     /// Base64, 44 characters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&Base64::encode_string(&self.0))
+        f.write_str(&BASE64.encode(&self.0))
     }
 }
 

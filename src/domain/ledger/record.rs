@@ -5,6 +5,7 @@ use crate::domain::caller::{CallerId, IdempotencyKey, Namespace};
 use crate::domain::counter::{Parties, Spend};
 use crate::domain::denial::Denial;
 use crate::domain::key::{Kid, Signature};
+use crate::domain::leaf::Salt;
 use crate::domain::order::SigningInput;
 use crate::domain::payment::{Payment, PaymentId};
 use crate::domain::time::Timestamp;
@@ -26,6 +27,12 @@ pub struct PaymentRecord {
     pub accepted_at: Timestamp,
     /// When it lapses.
     pub expires_at: Timestamp,
+    /// What hides its personal fields in the log.
+    pub salt: Salt,
+    /// Position in the log of the first decision on it.
+    pub leaf: u64,
+    /// Position in the log of its outcome, once it is posted or voided.
+    pub outcome_leaf: Option<u64>,
     /// What became of it.
     pub state: State,
 }

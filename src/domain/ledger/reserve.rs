@@ -8,6 +8,7 @@ use crate::domain::caller::{CallerId, IdempotencyKey, Namespace};
 use crate::domain::counter::{Miscount, Parties, Spend};
 use crate::domain::denial::Denial;
 use crate::domain::key::Kid;
+use crate::domain::leaf::Salt;
 use crate::domain::order::{Order, OrderTerms, SigningInput};
 use crate::domain::payment::{Payment, PaymentId};
 use crate::domain::policy::Policy;
@@ -31,6 +32,8 @@ pub struct Submission {
     pub payment: Payment,
     /// Identifier for the payment if it is a new one: 128 random bits.
     pub fresh_id: PaymentId,
+    /// What is to hide its personal fields in the log: 128 random bits.
+    pub salt: Salt,
     /// Who issues the order.
     pub issuer: String,
     /// The version of the key that would sign now; `None` while its token cannot take a
@@ -95,9 +98,8 @@ fn deny(
 ) -> Reservation {
     let expires_at = submission.payment.expires_at().unwrap_or(now);
     let namespace = policy.namespace_of(&submission.caller);
-    let record = Arc::new(record(now, submission, namespace, expires_at, State::Denied(denial)));
-    working.store(Arc::clone(&record));
-    Reservation::Denied(record)
+    let record = record(now, submission, namespace, expires_at, State::Denied(denial));
+    Reservation::Denied(working.decide(record))
 }
 
 fn authorise(
@@ -138,8 +140,7 @@ fn authorise(
     let authorization =
         SigningAuthorization::issue(id, attempt, key, kid.clone(), signing_input.clone());
     let state = State::Authorised { attempt, kid, signing_input };
-    let record = Arc::new(record(now, submission, namespace, expires_at, state));
-    working.store(Arc::clone(&record));
+    let record = working.decide(record(now, submission, namespace, expires_at, state));
     Ok(Reservation::Authorised(record, authorization))
 }
 
@@ -158,6 +159,9 @@ fn record(
         payment: submission.payment,
         accepted_at: now,
         expires_at,
+        salt: submission.salt,
+        leaf: 0,
+        outcome_leaf: None,
         state,
     }
 }

@@ -49,9 +49,7 @@ pub fn post(
         |counter| counter.can_settle(spend),
         |counter| counter.post(spend, now),
     )?;
-    let record = Arc::new(record);
-    working.store(Arc::clone(&record));
-    Ok(Posting::Posted(record))
+    Ok(Posting::Posted(working.decide(record)))
 }
 
 /// What became of the wish to attempt a payment in doubt again.
@@ -110,7 +108,5 @@ pub fn void(
         |counter| counter.release(spend),
     )?;
     record.state = State::Voided { reason, voided_at: now };
-    let record = Arc::new(record);
-    working.store(Arc::clone(&record));
-    Ok(Some(record))
+    Ok(Some(working.decide(record)))
 }

@@ -239,6 +239,7 @@ fn without_a_signer_nothing_is_decided_in_favour_and_nothing_left_behind() {
         idempotency_key: IdempotencyKey::parse("id", amount).unwrap(),
         payment: payment(|p| p.amount = amount.into()),
         fresh_id: PaymentId::from_bytes([9; 16]),
+        salt: crate::domain::leaf::Salt::from_bytes([7; 16]),
         issuer: String::new(),
         signing_kid: None,
     };

@@ -9,11 +9,12 @@ use crate::domain::caller::{CallerId, IdempotencyKey};
 use crate::domain::counted::Counted;
 use crate::domain::counter::{Counter, CounterId, Miscount, Parties, Scope};
 use crate::domain::key::KeyId;
+use crate::domain::leaf::Leaf;
 use crate::domain::party::Account;
 use crate::domain::payment::{EndToEndId, PaymentId};
 use crate::domain::time::Timestamp;
 
-use super::record::PaymentRecord;
+use super::record::{PaymentRecord, State};
 
 /// What makes an end-to-end id unique: key, creditor account, id. Kept as a digest, so that the
 /// index of claims holds no personal data.
@@ -55,11 +56,14 @@ pub struct WorkingSet {
     pub counters: HashMap<CounterId, Counter>,
     /// What is counted.
     pub counted: Arc<Counted>,
+    /// Number of leaves in the log before this batch.
+    pub log_size: u64,
     payments: HashMap<PaymentId, Arc<PaymentRecord>>,
     by_request: HashMap<(CallerId, IdempotencyKey), PaymentId>,
     claims: HashMap<Claim, ClaimHolder>,
     changed: Vec<(PaymentId, Novelty)>,
     claimed: Vec<Claim>,
+    leaves: Vec<Leaf>,
 }
 
 /// Whether a changed payment has a row already.
@@ -125,6 +129,30 @@ impl WorkingSet {
     /// Claims that this batch took.
     pub fn claimed(&self) -> impl Iterator<Item = (&Claim, &ClaimHolder)> {
         self.claimed.iter().filter_map(|claim| self.claims.get_key_value(claim))
+    }
+
+    /// Leaves of this batch, in order; the first stands at `log_size`.
+    pub fn leaves(&self) -> &[Leaf] {
+        &self.leaves
+    }
+
+    /// Puts a leaf at the end of the log and tells its position.
+    pub fn append(&mut self, leaf: Leaf) -> u64 {
+        let ahead = u64::try_from(self.leaves.len()).unwrap_or(u64::MAX);
+        self.leaves.push(leaf);
+        self.log_size.saturating_add(ahead)
+    }
+
+    /// Stores a decision together with its leaf.
+    pub(super) fn decide(&mut self, mut record: PaymentRecord) -> Arc<PaymentRecord> {
+        let position = self.append(Leaf::of_payment(&record));
+        match record.state {
+            State::Denied(_) | State::Authorised { .. } => record.leaf = position,
+            State::Posted { .. } | State::Voided { .. } => record.outcome_leaf = Some(position),
+        }
+        let record = Arc::new(record);
+        self.store(Arc::clone(&record));
+        record
     }
 
     pub(super) fn store(&mut self, record: Arc<PaymentRecord>) {

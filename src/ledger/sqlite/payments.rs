@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::domain::authorization::Attempt;
 use crate::domain::caller::{CallerId, IdempotencyKey, Namespace};
 use crate::domain::key::{Kid, Signature};
+use crate::domain::leaf::Salt;
 use crate::domain::ledger::{
     Claim, ClaimHolder, Novelty, PaymentRecord, State, Submission, VoidReason, WorkingSet,
 };
@@ -16,10 +17,11 @@ use crate::domain::time::{Duration, Timestamp};
 
 use super::super::stored::{payment_of_order, payment_of_request, signing_input};
 use super::StoreError;
+use super::leaves::{position, stored_position};
 
 const COLUMNS: &str = "id, caller, idempotency_key, namespace, state, accepted_at, expires_at, \
                        request, denial, order_bytes, protected, kid, attempt, signature, \
-                       outcome_at, void_reason";
+                       outcome_at, void_reason, salt, leaf, outcome_leaf";
 
 /// Loads the payment that a submission repeats, if any, and who holds its end-to-end id.
 pub(super) fn load_submission(
@@ -173,6 +175,9 @@ fn record(row: &Row<'_>) -> Result<PaymentRecord, StoreError> {
         payment,
         accepted_at: instant("accepted_at")?,
         expires_at: instant("expires_at")?,
+        salt: Salt::from_bytes(row.get("salt")?),
+        leaf: position(row.get("leaf")?)?,
+        outcome_leaf: row.get::<_, Option<i64>>("outcome_leaf")?.map(position).transpose()?,
         state,
     })
 }
@@ -206,8 +211,9 @@ fn insert(connection: &Connection, record: &PaymentRecord) -> Result<usize, Stor
     let columns = Columns::of(&record.state);
     let insert = "INSERT INTO payment (id, caller, idempotency_key, state, accepted_at, \
                   expires_at, request, denial, order_bytes, protected, kid, attempt, signature, \
-                  outcome_at, void_reason, namespace) \
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+                  outcome_at, void_reason, namespace, salt, leaf) \
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
+                  ?17, ?18)";
     Ok(connection.prepare_cached(insert)?.execute(params![
         record.id.to_bytes().as_slice(),
         record.caller.as_str(),
@@ -225,6 +231,8 @@ fn insert(connection: &Connection, record: &PaymentRecord) -> Result<usize, Stor
         columns.outcome_at.map(Timestamp::unix_ms),
         columns.reason.map(VoidReason::name),
         record.namespace.as_str(),
+        record.salt.as_bytes().as_slice(),
+        stored_position(record.leaf)?,
     ])?)
 }
 
@@ -232,7 +240,7 @@ fn insert(connection: &Connection, record: &PaymentRecord) -> Result<usize, Stor
 fn update(connection: &Connection, record: &PaymentRecord) -> Result<usize, StoreError> {
     let columns = Columns::of(&record.state);
     let update = "UPDATE payment SET state = ?2, attempt = coalesce(?3, attempt), signature = ?4, \
-                  outcome_at = ?5, void_reason = ?6 WHERE id = ?1 AND state = 'authorised'";
+                  outcome_at = ?5, void_reason = ?6, outcome_leaf = ?7 WHERE id = ?1 AND state = 'authorised'";
     Ok(connection.prepare_cached(update)?.execute(params![
         record.id.to_bytes().as_slice(),
         columns.state,
@@ -240,6 +248,7 @@ fn update(connection: &Connection, record: &PaymentRecord) -> Result<usize, Stor
         columns.signature.map(|signature| signature.as_bytes().as_slice()),
         columns.outcome_at.map(Timestamp::unix_ms),
         columns.reason.map(VoidReason::name),
+        record.outcome_leaf.map(stored_position).transpose()?,
     ])?)
 }
 

@@ -1,4 +1,4 @@
--- The ledger, schema 1. STRICT everywhere; instants are milliseconds since 1970 in UTC; amounts are
+-- The ledger, schema 2. STRICT everywhere; instants are milliseconds since 1970 in UTC; amounts are
 -- minor units; identifiers and sums are 64 bit or wider.
 
 CREATE TABLE meta (
@@ -57,12 +57,37 @@ CREATE TABLE payment (
     signature       BLOB CHECK (length(signature) = 64),
     outcome_at      INTEGER,
     void_reason     TEXT,
+    salt            BLOB CHECK (length(salt) = 16),    -- hides personal fields in the log
+    leaf            INTEGER NOT NULL, -- position of the first decision in the log
+    outcome_leaf    INTEGER,          -- position of the outcome
     UNIQUE (caller, idempotency_key),
     CHECK ((state = 'denied') = (order_bytes IS NULL)),
     CHECK ((state = 'posted') = (signature IS NOT NULL))
 ) STRICT;
 
 CREATE INDEX payment_in_doubt ON payment (accepted_at) WHERE state = 'authorised';
+
+-- The log: one leaf a decision, in the commit of that decision, without gaps from 0.
+CREATE TABLE leaf (
+    position INTEGER PRIMARY KEY CHECK (position >= 0),
+    body     TEXT NOT NULL CHECK (length(body) <= 4096)
+) STRICT;
+
+-- Complete tiles of the tree's hashes: 256 hashes of 32 bytes each (C2SP tlog-tiles). The hashes
+-- to the right of them follow from the leaves.
+CREATE TABLE tile (
+    level  INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    hashes BLOB NOT NULL CHECK (length(hashes) = 8192),
+    PRIMARY KEY (level, number)
+) STRICT, WITHOUT ROWID;
+
+-- Checkpoints: signed notes over the tree of the first `size` leaves. The newest thousands are kept.
+CREATE TABLE checkpoint (
+    size    INTEGER PRIMARY KEY,
+    made_at INTEGER NOT NULL,
+    note    TEXT NOT NULL
+) STRICT;
 
 -- Who holds an end-to-end id: digest of key, creditor account and id.
 CREATE TABLE claim (

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey};
-use base64ct::{Base64, Encoding};
+use data_encoding::BASE64;
 
 use super::name::{NoteKeyId, NoteKeyName};
 use super::{NoteError, NoteText, SignatureLine, ecdsa};
@@ -160,7 +160,7 @@ impl FromStr for VerifierKey {
         let (name, id, encoded) = (part()?, part()?, part()?);
         let name = NoteKeyName::parse(name).ok_or(KeyError::Form)?;
         let found = NoteKeyId::parse(id).ok_or(KeyError::Form)?;
-        let bytes = Base64::decode_vec(encoded).map_err(|_| KeyError::Form)?;
+        let bytes = BASE64.decode(encoded.as_bytes()).map_err(|_| KeyError::Form)?;
         let (kind, public) = bytes.split_first().ok_or(KeyError::Form)?;
         let key = Self::new(name, Public::parse(*kind, public)?);
         let expected = key.id;
@@ -175,7 +175,7 @@ impl fmt::Display for VerifierKey {
             Public::Ed25519(key) | Public::CosignatureV1(key) => key.to_vec(),
             Public::EcdsaP256(point) => ecdsa::spki(point),
         };
-        let encoded = Base64::encode_string(&[kind.as_slice(), &key].concat());
+        let encoded = BASE64.encode(&[kind.as_slice(), &key].concat());
         write!(f, "{}+{}+{encoded}", self.name, self.id)
     }
 }

@@ -208,7 +208,7 @@ fn every_malformed_note_is_refused_and_says_why() {
 fn every_well_formed_note_is_read_and_written_as_it_was() {
     let many = format!("t\n\n{}", format!("{PETER_LINE}\n").repeat(SIGNATURES_MAX));
     let long = "t".repeat(NOTE_BYTES_MAX - PETER_LINE.len() - 3);
-    let post_quantum = format!("t\n\n— n {}\n", Base64::encode_string(&[7; 5_000]));
+    let post_quantum = format!("t\n\n— n {}\n", BASE64.encode(&[7; 5_000]));
     for (bytes, text) in [
         (format!("t\n\n{PETER_LINE}\n"), "t\n".to_owned()),
         (format!("t\n\n\n{PETER_LINE}\n"), "t\n\n".to_owned()),
@@ -251,7 +251,7 @@ fn a_newer_signature_takes_the_place_of_the_older_one() {
     assert_eq!(note.add(line("— z AAAAAQE=")), Err(NoteError::TooManySignatures));
     assert_eq!(note, full);
     let bytes = [&[0, 0, 0, 1][..], &[0; NOTE_BYTES_MAX / 4 * 3]].concat();
-    let huge = line(&format!("— b {}", Base64::encode_string(&bytes)));
+    let huge = line(&format!("— b {}", BASE64.encode(&bytes)));
     assert!(matches!(note.add(huge), Err(NoteError::TooLong { .. })));
     assert_eq!(note, full);
     assert_eq!(note.add(line("— b AAAAAQI=")), Ok(()));

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use base64ct::{Base64, Encoding};
+use data_encoding::BASE64;
 use serde_json::Value;
 
 use super::*;
@@ -200,7 +200,7 @@ fn proofs_of_the_largest_trees_are_built_and_climbed() {
 
 fn decoded(text: &Value) -> (Vec<u8>, Option<Hash>) {
     let text = text.as_str().unwrap();
-    let (bytes, hash) = (Base64::decode_vec(text).unwrap(), Hash::parse_base64(text));
+    let (bytes, hash) = (BASE64.decode(text.as_bytes()).unwrap(), Hash::parse_base64(text));
     assert_eq!(hash.is_some(), bytes.len() == Hash::BYTES, "{text}");
     (bytes, hash)
 }

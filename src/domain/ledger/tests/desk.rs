@@ -76,6 +76,7 @@ impl Desk {
             idempotency_key: IdempotencyKey::parse("id", id).unwrap(),
             payment,
             fresh_id: PaymentId::from_bytes(self.drawn.to_be_bytes()),
+            salt: crate::domain::leaf::Salt::from_bytes([7; 16]),
             issuer: "https://pay.example".to_owned(),
             signing_kid: Some(kid()),
         };

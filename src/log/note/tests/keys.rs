@@ -87,7 +87,7 @@ fn ids_depend_on_name_and_kind_but_for_p256() {
 #[test]
 fn an_ed25519_signature_made_elsewhere_is_put_into_its_place() {
     // The private key that the Go tests publish for PeterNeumann.
-    let seed = Base64::decode_vec("AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz").unwrap();
+    let seed = BASE64.decode("AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz".as_bytes()).unwrap();
     let pair = Ed25519KeyPair::from_seed_unchecked(&seed[1..]).unwrap();
     let public = pair.public_key().as_ref().try_into().unwrap();
     let verifier = VerifierKey::ed25519(name("PeterNeumann"), public);

@@ -1,0 +1,94 @@
+//! Events that concern no payment.
+
+use super::REASON_CHARS_MAX;
+use crate::domain::canonical::Value;
+use crate::domain::time::Timestamp;
+
+/// What happened to the daemon itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// It is ready to decide.
+    Started {
+        /// Release of the daemon.
+        release: String,
+        /// Version of the policy in force.
+        policy: String,
+        /// Head of the log that it found: number of leaves.
+        leaves: u64,
+    },
+    /// It was told to stop, and decides nothing more.
+    Stopped,
+    /// The clock was not believed for a while; nothing was decided meanwhile.
+    ClockRefused {
+        /// Why, as readiness told it.
+        reason: String,
+    },
+    /// A token stopped answering.
+    TokenDown {
+        /// Its name.
+        token: String,
+        /// What it answered.
+        reason: String,
+    },
+    /// A token answers again.
+    TokenUp {
+        /// Its name.
+        token: String,
+    },
+    /// What a caller was refused within a minute without a decision.
+    Unserved(Unserved),
+}
+
+/// Requests of one caller within one minute that were refused before there was anything to decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unserved {
+    /// The caller; empty for those who could not prove to be one.
+    pub caller: String,
+    /// The minute's first instant.
+    pub minute: Timestamp,
+    /// How many there were, by the name of the refusal.
+    pub refusals: Vec<(&'static str, u64)>,
+}
+
+impl Event {
+    /// The leaf's `kind`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::Stopped => "stopped",
+            Self::ClockRefused { .. } => "clock_refused",
+            Self::TokenDown { .. } => "token_down",
+            Self::TokenUp { .. } => "token_up",
+            Self::Unserved(_) => "unserved",
+        }
+    }
+
+    pub(super) fn members(&self) -> Vec<(&'static str, Value)> {
+        match self {
+            Self::Started { release, policy, leaves } => vec![
+                ("release", Value::text(release)),
+                ("policy", Value::text(policy)),
+                ("leaves", Value::text(leaves)),
+            ],
+            Self::Stopped => Vec::new(),
+            Self::ClockRefused { reason } => vec![("reason", shortened(reason))],
+            Self::TokenDown { token, reason } => {
+                vec![("token", Value::text(token)), ("reason", shortened(reason))]
+            }
+            Self::TokenUp { token } => vec![("token", Value::text(token))],
+            Self::Unserved(Unserved { caller, minute, refusals }) => {
+                let refusals = refusals.iter().map(|(name, count)| (*name, Value::text(count)));
+                vec![
+                    ("caller", Value::text(caller)),
+                    ("minute", Value::text(minute)),
+                    ("refusals", Value::Object(refusals.collect())),
+                ]
+            }
+        }
+    }
+}
+
+/// What others wrote, so that no leaf grows past its bound.
+fn shortened(text: &str) -> Value {
+    Value::Text(text.chars().take(REASON_CHARS_MAX).collect())
+}
