@@ -11,12 +11,16 @@
 //! - [`proof`]: inclusion and consistency proofs, built and verified (RFC 9162 section 2.1).
 //! - [`note`]: signed notes and the keys that verify them (`c2sp.org/signed-note`).
 //! - [`checkpoint`]: the head of a log as the text of a note (`c2sp.org/tlog-checkpoint`).
+//! - [`entry`]: what a leaf says, read back and held to its schema.
+//! - [`receipt`]: one payment that anybody can check offline.
 //! - [`tile`]: paths and bytes of tiles and entry bundles (`c2sp.org/tlog-tiles`).
 #![deny(clippy::indexing_slicing)]
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod checkpoint;
+pub mod entry;
 pub mod note;
 pub mod proof;
+pub mod receipt;
 pub mod tile;
 pub mod tree;
