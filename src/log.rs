@@ -24,3 +24,6 @@ pub mod proof;
 pub mod receipt;
 pub mod tile;
 pub mod tree;
+
+#[cfg(test)]
+pub(crate) mod tests;
