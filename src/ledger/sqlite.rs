@@ -21,6 +21,7 @@ use crate::domain::time::Timestamp;
 use super::OpenError;
 use super::lock::Lock;
 
+pub(super) mod audit;
 mod axes;
 mod bindings;
 pub(super) mod clock;
@@ -31,6 +32,7 @@ mod merger;
 pub(super) mod payments;
 pub(super) mod snapshot;
 
+pub use audit::{PaymentWithLeaves, Spent, Standing};
 pub use guard::create;
 pub use leaves::{StoredCheckpoint, StoredTile};
 use merger::Merger;

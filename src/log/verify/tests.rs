@@ -2,6 +2,7 @@
 //! of the log show a daemon that signs its own lies.
 
 use super::*;
+use crate::domain::leaf::Leaf;
 use crate::log::note::{Note, NoteKeyName};
 use crate::log::tests::scene::{Fate, LogKey, ORIGIN, Scene, head};
 use crate::log::tile::GrowingTiles;
@@ -279,7 +280,10 @@ fn a_tile_shows_which_leaf_was_changed() {
 fn payments_of_the_ledger_have_their_leaves_byte_for_byte() {
     let scene = Scene::with_payments(1, 5);
     let (leaves, size) = (scene.leaves(), head(&scene.leaves()).size);
-    let at = |position: u64| leaves.get(usize::try_from(position).unwrap()).cloned();
+    let at = |position: u64| {
+        let text = leaves.get(usize::try_from(position).unwrap()).cloned();
+        text.map(Leaf::from_stored)
+    };
     for (_, record) in scene.reader().history(0, 10).unwrap() {
         let own = LeavesOf { decision: at(record.leaf), outcome: record.outcome_leaf.and_then(at) };
         assert_eq!(agrees(&record, &own, size), Ok(()), "{record:?}");
@@ -291,8 +295,9 @@ fn payments_of_the_ledger_have_their_leaves_byte_for_byte() {
         assert!(agrees(&record, &next, size).is_err(), "the leaf of another");
         let mut digest = own.clone();
         digest.decision = digest.decision.map(|leaf| {
+            let leaf = leaf.as_str();
             let from = leaf.find("creditor_account\":\"").unwrap() + 19;
-            format!("{}A{}", &leaf[..from], &leaf[from + 1..])
+            Leaf::from_stored(format!("{}A{}", &leaf[..from], &leaf[from + 1..]))
         });
         assert!(agrees(&record, &digest, size).is_err() || digest == own, "another digest");
         if let Some(position) = record.outcome_leaf {
