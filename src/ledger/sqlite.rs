@@ -166,7 +166,6 @@ impl Store {
         working: &mut WorkingSet,
     ) -> Result<(), StoreError> {
         working.counted = Arc::clone(&self.counted);
-        working.log_size = self.log_size;
         begin(self.connection()?)?;
         let moved: Vec<CounterId> = match names {
             Names::Nothing => return Ok(()),

@@ -23,6 +23,7 @@ use crate::http::{self, Gateway, tls};
 use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::Store;
 use crate::ledger::{Ledger, OpenError, WriterThread};
+use crate::pipeline::checkpoints::{Audit, Checkpointer, Found};
 use crate::pipeline::{Parts, Pipeline};
 
 use super::super::output::Failure;
@@ -34,6 +35,7 @@ const OPERATIONS_CONNECTIONS_MAX: usize = 64;
 /// A daemon that is ready to listen.
 pub(super) struct Daemon {
     pub(super) services: Services,
+    pub(super) checkpointer: Checkpointer,
     pub(super) hsm: Hsm,
     pub(super) writer: WriterThread,
 }
@@ -98,7 +100,9 @@ pub(super) fn build(
         callers = policy.callers.len(),
         "everything is checked"
     );
-    let pipeline = Pipeline::new(Parts {
+    let audit = audit(deployment, &key_versions)?;
+    let log = Found::check(&reader, &audit).map_err(Failure::broken)?;
+    let parts = Parts {
         issuer: deployment.issuer.clone(),
         policy,
         ledger,
@@ -107,10 +111,12 @@ pub(super) fn build(
         kids,
         key_versions,
         clock,
+        audit,
         signing_wait: signing_wait(deployment),
-    });
+    };
+    let (pipeline, checkpointer) = Pipeline::new(parts, log);
     let services = Services { pipeline, callers, gateway_tls, public_tls };
-    Ok(Daemon { services, hsm, writer })
+    Ok(Daemon { services, checkpointer, hsm, writer })
 }
 
 fn token_plans(deployment: &Deployment) -> Result<Vec<TokenPlan>, Failure> {
