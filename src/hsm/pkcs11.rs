@@ -15,6 +15,7 @@ use super::pin::PinSource;
 use super::token::{KeyReference, Token, TokenError, TokenModule};
 
 mod attributes;
+mod curve;
 mod fault;
 mod generate;
 mod library;
@@ -69,13 +70,13 @@ impl Modules {
         Ok(Pkcs11Module { access, keys })
     }
 
-    /// Generates a P-256 key pair (`C_GenerateKeyPair`) that cannot leave the token, and checks
+    /// Generates a key pair of the key's algorithm (`C_GenerateKeyPair`) that cannot leave the token, and checks
     /// what came out as every later start will. The result is the public key to pin.
     ///
     /// # Errors
-    /// [`TokenError::KeyExists`] if the label or the id is taken, [`TokenError::Attribute`] if the
-    /// token did not make the key as asked (it is left there for a person to look at), or any
-    /// other [`TokenError`].
+    /// [`TokenError::KeyExists`] if the label or the id is taken, [`TokenError::NoAlgorithm`] if the
+    /// token knows no such keys, [`TokenError::Attribute`] if it did not make the key as asked (it
+    /// is left there for a person to look at), or any other [`TokenError`].
     pub fn generate(
         &self,
         settings: Pkcs11Settings,

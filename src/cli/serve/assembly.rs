@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{self, Clock};
 use crate::config::deployment::Deployment;
-use crate::domain::key::{KeyId, PublicKey};
+use crate::domain::key::{KeyId, PublicKey, Purpose};
 use crate::domain::policy::Policy;
 use crate::hsm::pool::public_keys;
 use crate::hsm::{Hsm, Modules, TokenModule, TokenPlan};
@@ -71,7 +71,7 @@ pub(super) fn build(
     // The ledger before the tokens: its lock keeps a second daemon from logging in to them.
     let mut store =
         Store::open(&deployment.ledger(), &deployment.issuer).map_err(Failure::broken)?;
-    let plans = token_plans(deployment)?;
+    let plans = token_plans(deployment, &policy)?;
     store
         .all_or_nothing(|store| {
             bind(store, &plans, &policy, &clock)?;
@@ -81,10 +81,12 @@ pub(super) fn build(
     let policy = Arc::new(policy);
     let progress = |read| tracing::info!(payments = read, "counting a new axis of the limits");
     store.count_axes(&policy.needs(), progress).map_err(Failure::broken)?;
+    // Those of keys that sign payments: no payment is ever in doubt under another.
     let kids = plans
         .iter()
         .flat_map(|plan| &plan.keys)
-        .map(|(key, public)| (key.clone(), public.kid().clone()))
+        .filter(|key| key.purpose == Purpose::Settlement)
+        .map(|key| (key.id.clone(), key.public.kid().clone()))
         .collect();
     let hsm = Hsm::start(plans, clock::monotonic).map_err(Failure::broken)?;
     let reader = Reader::open(store.path()).map_err(Failure::broken)?;
@@ -113,7 +115,7 @@ pub(super) fn build(
     Ok(Daemon { services, hsm, writer })
 }
 
-fn token_plans(deployment: &Deployment) -> Result<Vec<TokenPlan>, Failure> {
+fn token_plans(deployment: &Deployment, policy: &Policy) -> Result<Vec<TokenPlan>, Failure> {
     let modules = Modules::default();
     let mut plans = Vec::new();
     for (name, token) in &deployment.tokens {
@@ -121,11 +123,15 @@ fn token_plans(deployment: &Deployment) -> Result<Vec<TokenPlan>, Failure> {
         for key in references.iter().filter(|key| key.waive_decrypt) {
             tracing::warn!(key = %key.id, token = name, "CKA_DECRYPT is waived by configuration");
         }
-        let names: Vec<KeyId> = references.iter().map(|key| key.id.clone()).collect();
+        // That every key has a purpose was checked before: the two files agree.
+        let purposes: Vec<(KeyId, Purpose)> = references
+            .iter()
+            .filter_map(|key| Some((key.id.clone(), policy.keys.get(&key.id)?.purpose)))
+            .collect();
         let settings = tokens::settings(deployment, name, token);
         let module = modules.load(settings, references).map_err(Failure::broken)?;
         let module: Arc<dyn TokenModule> = Arc::new(module);
-        let keys = public_keys(module.as_ref(), names).map_err(Failure::broken)?;
+        let keys = public_keys(module.as_ref(), purposes).map_err(Failure::broken)?;
         plans.push(TokenPlan {
             module,
             sessions: token.sessions,
@@ -145,7 +151,7 @@ fn bind(
     clock: &Clock,
 ) -> Result<(), OpenError> {
     let keys: BTreeMap<&KeyId, &PublicKey> =
-        plans.iter().flat_map(|plan| &plan.keys).map(|(key, public)| (key, public)).collect();
+        plans.iter().flat_map(|plan| &plan.keys).map(|key| (&key.id, &key.public)).collect();
     for (key, public) in keys {
         store.bind_key(clock.now(), key, public)?;
     }

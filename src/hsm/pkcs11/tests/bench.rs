@@ -135,7 +135,8 @@ impl Bench {
         let open = self.session();
         let public = overridden(public_template(key), public);
         let private = overridden(generate::private_template(key), private);
-        open.session().generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private).unwrap();
+        let mechanism = curve::generation(key.algorithm);
+        open.session().generate_key_pair(&mechanism, &public, &private).unwrap();
         open
     }
 
@@ -145,7 +146,7 @@ impl Bench {
         template.extend([
             Attribute::Class(ObjectClass::PRIVATE_KEY),
             Attribute::KeyType(KeyType::EC),
-            Attribute::EcParams(attributes::P256_OID.to_vec()),
+            Attribute::EcParams(curve::P256_OID.to_vec()),
             Attribute::Value(vec![7; 32]),
         ]);
         self.session().session().create_object(&template).unwrap();
@@ -167,14 +168,7 @@ impl Bench {
 }
 
 fn public_template(key: &KeyReference) -> Vec<Attribute> {
-    vec![
-        Attribute::Token(true),
-        Attribute::Private(false),
-        Attribute::Verify(true),
-        Attribute::EcParams(attributes::P256_OID.to_vec()),
-        Attribute::Id(key.object_id.clone()),
-        Attribute::Label(key.label.as_bytes().to_vec()),
-    ]
+    generate::public_template(key, curve::parameters(key.algorithm)[0])
 }
 
 fn overridden(mut template: Vec<Attribute>, other: &[Attribute]) -> Vec<Attribute> {
