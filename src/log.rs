@@ -13,6 +13,7 @@
 //! - [`note`]: signed notes and the keys that verify them (`c2sp.org/signed-note`).
 //! - [`checkpoint`]: the head of a log as the text of a note (`c2sp.org/tlog-checkpoint`).
 //! - [`anchor`]: what a token remembers of the log.
+//! - [`message`]: what an audit key may be asked to sign: a checkpoint or a cosignature of one.
 //! - [`tile`]: paths and bytes of tiles and entry bundles (`c2sp.org/tlog-tiles`).
 #![deny(clippy::indexing_slicing)]
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
@@ -20,6 +21,7 @@
 pub mod anchor;
 pub mod checkpoint;
 pub mod growth;
+pub mod message;
 pub mod note;
 pub mod proof;
 pub mod tile;

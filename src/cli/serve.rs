@@ -10,6 +10,8 @@ use crate::clock::Clock;
 use crate::config::deployment::Deployment;
 use crate::config::policy;
 use crate::http::listener::Listener;
+use crate::pipeline::Pipeline;
+use crate::pipeline::anchors::Anchorer;
 use crate::pipeline::checkpoints::Checkpointer;
 
 use super::output::{Exit, Failure, Output};
@@ -40,13 +42,14 @@ pub(super) fn run(deployed: &Deployed, output: &Output) -> Result<Exit, Failure>
         )));
     }
     let daemon = assembly::build(&deployment, policy, Clock::system())?;
-    let Daemon { services, checkpointer, hsm, writer } = daemon;
+    let Daemon { services, checkpointer, anchorer, hsm, writer } = daemon;
+    let record = Record { checkpointer, anchorer };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")
         .build()
         .map_err(Failure::broken)?;
-    let served = runtime.block_on(serve(&deployment, services, checkpointer, output));
+    let served = runtime.block_on(serve(&deployment, services, record, output));
     if !hsm.shutdown(TOKENS_WAIT_MAX) {
         tracing::warn!("a token session is stuck and was left behind");
     }
@@ -60,7 +63,7 @@ pub(super) fn run(deployed: &Deployed, output: &Output) -> Result<Exit, Failure>
 async fn serve(
     deployment: &Deployment,
     services: Services,
-    mut checkpointer: Checkpointer,
+    mut record: Record,
     output: &Output,
 ) -> Result<(), Failure> {
     let pipeline = services.pipeline.clone();
@@ -82,10 +85,10 @@ async fn serve(
             drop(stopping.wait_for(|stop| *stop).await);
         }));
     }
-    let mut checkpoints = stopping.clone();
-    let signing_heads = tokio::spawn(async move {
-        checkpointer.run(&mut checkpoints).await;
-        checkpointer
+    let (log, until) = (pipeline.clone(), stopping.clone());
+    let recording = tokio::spawn(async move {
+        record.keep(&log, until).await;
+        record
     });
     told_to_stop.either().await;
     tracing::info!("stopping: no new connections, requests in progress finish");
@@ -97,10 +100,30 @@ async fn serve(
     }
     chores::count_strangers(&pipeline, &callers);
     pipeline.record_stop().await;
-    if let Ok(mut checkpointer) = signing_heads.await {
-        checkpointer.make().await;
+    if let Ok(mut record) = recording.await {
+        record.finish(&pipeline).await;
     }
     Ok(())
+}
+
+/// What signs the heads of the log, and has the tokens remember them.
+struct Record {
+    checkpointer: Checkpointer,
+    anchorer: Anchorer,
+}
+
+impl Record {
+    /// Works until `stopping` is true.
+    async fn keep(&mut self, pipeline: &Pipeline, stopping: watch::Receiver<bool>) {
+        let (mut one, mut other) = (stopping.clone(), stopping);
+        tokio::join!(self.checkpointer.run(&mut one), self.anchorer.run(pipeline, &mut other));
+    }
+
+    /// Signs and anchors the end.
+    async fn finish(&mut self, pipeline: &Pipeline) {
+        self.checkpointer.make().await;
+        self.anchorer.write(pipeline).await;
+    }
 }
 
 /// One line that scripts wait for: everything listens now, and where.

@@ -31,7 +31,7 @@ mod merger;
 pub(super) mod payments;
 pub(super) mod snapshot;
 
-pub use guard::create;
+pub use guard::{check_absent, create};
 pub use leaves::{StoredCheckpoint, StoredTile};
 use merger::Merger;
 
@@ -145,6 +145,11 @@ impl Store {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its identifier, 128 random bits in hexadecimal.
+    pub fn ledger_id(&self) -> &str {
+        &self.ledger_id
     }
 
     /// What the ledger remembers of its clock.

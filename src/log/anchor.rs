@@ -186,6 +186,20 @@ pub fn newest(objects: [Option<Vec<u8>>; 2]) -> Result<(Anchor, usize), AnchorFa
     }
 }
 
+/// Whether a new ledger may take an object: it is not there, or belongs to a ledger with which no
+/// daemon ever started.
+///
+/// # Errors
+/// [`AnchorFault::OtherLedger`] or [`AnchorFault::Torn`].
+pub fn is_free(object: Option<&[u8]>, ledger: &str) -> Result<(), AnchorFault> {
+    let Some(bytes) = object else { return Ok(()) };
+    let anchor = Anchor::parse(bytes).ok_or(AnchorFault::Torn)?;
+    match anchor.epoch {
+        0 => Ok(()),
+        _ => Err(AnchorFault::OtherLedger { anchored: anchor.ledger, found: ledger.to_owned() }),
+    }
+}
+
 /// Whether a ledger may be used with an anchor. `root_at` tells the root of its first leaves.
 ///
 /// # Errors

@@ -96,13 +96,24 @@ fn slot_of(place: usize) -> AnchorSlot {
     if place == 0 { AnchorSlot::Zero } else { AnchorSlot::One }
 }
 
-/// Makes the anchors of a new ledger on a token.
+/// Makes the anchors of a new ledger on a token. Those of an attempt that was broken off are taken.
 ///
 /// # Errors
-/// [`AnchorError`]: the token has some already, of another ledger perhaps.
-pub fn create(store: &dyn AnchorStore, ledger: &str) -> Result<(), AnchorError> {
+/// [`Unanchored`]: the token belongs to a ledger that was in use.
+pub fn create(store: &dyn AnchorStore, ledger: &str) -> Result<(), Unanchored> {
     let first = Anchor::first(ledger).to_bytes();
-    AnchorSlot::BOTH.into_iter().try_for_each(|slot| store.create(slot, &first))
+    let objects = store.read()?;
+    for object in &objects {
+        anchor::is_free(object.as_deref(), ledger)
+            .map_err(|fault| Unanchored::Fault { token: store.name().to_owned(), fault })?;
+    }
+    for (slot, object) in AnchorSlot::BOTH.into_iter().zip(objects) {
+        match object {
+            None => store.create(slot, &first)?,
+            Some(_) => store.write(slot, &first)?,
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the anchors of all tokens.
