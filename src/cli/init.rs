@@ -8,8 +8,8 @@ use crate::hsm::Modules;
 use crate::ledger::sqlite;
 use crate::pipeline::anchors;
 
-use super::{Deployed, tokens};
 use super::output::{Exit, Failure, Output};
+use super::{Deployed, tokens};
 
 pub(super) fn run(deployed: &Deployed, output: &Output) -> Result<Exit, Failure> {
     let deployment = Deployment::load(&deployed.config).map_err(Failure::broken)?;

@@ -144,8 +144,13 @@ fn check_key(
     let scope = Scope::Key(id.clone());
     let limits = limits::of_key(place, key, &scope, currency, problems);
     let creditors = check_creditors(place, key, problems);
+    let anchored_from = key.anchored_from.as_deref().zip(currency).and_then(|(text, currency)| {
+        problems.keep(currency.minor_units(&format!("{place}.anchored_from"), text))
+    });
     let validity = validity?;
-    Some(KeyPolicy { purpose: purpose?, currency, callers: allowed, validity, creditors, limits })
+    let purpose = purpose?;
+    let callers = allowed;
+    Some(KeyPolicy { purpose, currency, callers, validity, anchored_from, creditors, limits })
 }
 
 /// An audit key signs the log for the daemon itself: what the policy could say about payments would
@@ -155,6 +160,7 @@ fn signs_nothing_for_callers(place: &str, key: &file::Key, problems: &mut Proble
         ("currency", key.currency.is_some()),
         ("callers", key.callers.as_ref().is_some_and(|callers| !callers.is_empty())),
         ("validity", key.validity.is_some()),
+        ("anchored_from", key.anchored_from.is_some()),
         ("limits", key.limits.is_some()),
         ("creditors_allowed", key.creditors_allowed.is_some()),
         ("creditors_denied", !key.creditors_denied.is_empty()),

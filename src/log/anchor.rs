@@ -5,8 +5,7 @@
 //! torn one. This module is *not* protection against somebody who can write to the token: it finds
 //! a ledger that is older than its token, and a second daemon on the same token.
 
-use std::fmt::Write as _;
-
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -243,12 +242,7 @@ pub fn uncontested(mine: &Anchor, found: &Anchor) -> Result<(), AnchorFault> {
 }
 
 fn digest(json: &str) -> String {
-    let mut text = String::with_capacity(DIGEST_CHARS);
-    for byte in Sha256::digest(json) {
-        // Writing to a string cannot fail.
-        drop(write!(text, "{byte:02x}"));
-    }
-    text
+    HEXLOWER.encode(&Sha256::digest(json))
 }
 
 #[cfg(test)]

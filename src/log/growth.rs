@@ -136,9 +136,8 @@ mod tests {
         }
         assert_eq!(store.tiles.len(), 70_000 / 256 + 1);
         let place = Place::of(NodeId { level: 16, index: 0 }, 65_536 * 2).unwrap();
-        let top: Vec<u8> = (0..256)
-            .flat_map(|index| *store.node(NodeId { level: 8, index }).as_bytes())
-            .collect();
+        let top: Vec<u8> =
+            (0..256).flat_map(|index| *store.node(NodeId { level: 8, index }).as_bytes()).collect();
         assert_eq!(store.tiles[&(1, 0)], top, "{place:?}");
     }
 

@@ -14,7 +14,7 @@ use crate::log::anchor::{self, Anchor, AnchorFault};
 use crate::log::tree::TreeHead;
 
 use super::Pipeline;
-use super::checkpoints::Audit;
+use super::checkpoints::{Audit, told};
 use super::tree::Tree;
 
 /// Why an anchor lets nothing be signed.
@@ -150,8 +150,7 @@ impl Anchorer {
         loop {
             tokio::select! {
                 _ = tick.tick() => self.write(pipeline).await,
-                // A closed channel means the same as its signal.
-                _ = stopping.wait_for(|stop| *stop) => return,
+                () = told(stopping) => return,
             }
         }
     }

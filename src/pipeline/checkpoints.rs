@@ -152,6 +152,11 @@ fn verified(stored: &StoredCheckpoint, audit: &Audit) -> Result<TreeHead, LogFau
     }
 }
 
+/// Resolves when it is time to stop. A closed channel means the same as its signal.
+pub(super) async fn told(stopping: &mut watch::Receiver<bool>) {
+    drop(stopping.wait_for(|stop| *stop).await);
+}
+
 /// Signs the head of the log whenever it has grown.
 pub struct Checkpointer {
     pipeline: Pipeline,
@@ -170,8 +175,7 @@ impl Checkpointer {
         loop {
             tokio::select! {
                 _ = tick.tick() => self.make().await,
-                // A closed channel means the same as its signal.
-                _ = stopping.wait_for(|stop| *stop) => return,
+                () = told(stopping) => return,
             }
         }
     }

@@ -58,11 +58,6 @@ impl<'a> Tree<'a> {
         Ok((leaf.as_str().to_owned(), self.inclusion(position)?))
     }
 
-    /// The proof that the tree of `first` leaves is the beginning of this one.
-    pub(super) fn consistency(&self, first: u64) -> Result<Vec<Hash>, StoreError> {
-        proof::consistency(first, self.size, |node| self.node(node)).map_err(unproven)
-    }
-
     fn hashes(&self, level: u32, number: u64, width: u16) -> Result<Vec<u8>, StoreError> {
         if let Some(mut stored) = self.reader.tile(level, number)? {
             stored.truncate(usize::from(width).saturating_mul(Hash::BYTES));

@@ -47,8 +47,13 @@ pub(super) struct Daemon {
 pub(super) struct Services {
     pub(super) pipeline: Pipeline,
     pub(super) callers: Arc<CallerVerifier>,
-    gateway_tls: TlsAcceptor,
-    public_tls: TlsAcceptor,
+    acceptors: Acceptors,
+}
+
+/// TLS of the listeners that have it.
+struct Acceptors {
+    gateway: TlsAcceptor,
+    public: TlsAcceptor,
 }
 
 pub(super) fn build(
@@ -56,23 +61,7 @@ pub(super) fn build(
     mut policy: Policy,
     clock: Clock,
 ) -> Result<Daemon, Failure> {
-    let provider = tls::provider();
-    let callers = Arc::new(
-        CallerVerifier::load(
-            &deployment.gateway.client_ca,
-            deployment.gateway.client_revocations.as_deref(),
-            Arc::new(policy.clone()),
-            clock.clone(),
-            Arc::clone(&provider),
-        )
-        .map_err(Failure::broken)?,
-    );
-    let gateway_tls =
-        tls::gateway(&deployment.gateway.identity, Arc::clone(&callers), Arc::clone(&provider));
-    let public_tls = tls::public(&deployment.public.identity, provider);
-    let gateway_tls = TlsAcceptor::from(Arc::new(gateway_tls.map_err(Failure::broken)?));
-    let public_tls = TlsAcceptor::from(Arc::new(public_tls.map_err(Failure::broken)?));
-
+    let (callers, acceptors) = secured(deployment, &policy, &clock)?;
     // The ledger before the tokens: its lock keeps a second daemon from logging in to them.
     let mut store =
         Store::open(&deployment.ledger(), &deployment.issuer).map_err(Failure::broken)?;
@@ -98,6 +87,10 @@ pub(super) fn build(
     let hsm = Hsm::start(plans, clock::monotonic).map_err(Failure::broken)?;
     let reader = Reader::open(store.path()).map_err(Failure::broken)?;
     let key_versions = reader.key_versions().map_err(Failure::broken)?;
+    let log = Found::check(&reader, &audit).map_err(Failure::broken)?;
+    let every = Duration::from_secs(deployment.audit.anchor_interval.seconds().unsigned_abs());
+    let anchorer =
+        Anchorer::start(anchors, &reader, &audit, &ledger_id, every).map_err(Failure::broken)?;
     let (ledger, writer) =
         Ledger::start(store, Arc::clone(&policy), clock.clone()).map_err(Failure::broken)?;
     tracing::info!(
@@ -107,10 +100,6 @@ pub(super) fn build(
         callers = policy.callers.len(),
         "everything is checked"
     );
-    let log = Found::check(&reader, &audit).map_err(Failure::broken)?;
-    let every = Duration::from_secs(deployment.audit.anchor_interval.seconds().unsigned_abs());
-    let anchorer =
-        Anchorer::start(anchors, &reader, &audit, &ledger_id, every).map_err(Failure::broken)?;
     let parts = Parts {
         issuer: deployment.issuer.clone(),
         policy,
@@ -124,8 +113,31 @@ pub(super) fn build(
         signing_wait: signing_wait(deployment),
     };
     let (pipeline, checkpointer) = Pipeline::new(parts, log);
-    let services = Services { pipeline, callers, gateway_tls, public_tls };
+    let services = Services { pipeline, callers, acceptors };
     Ok(Daemon { services, checkpointer, anchorer, hsm, writer })
+}
+
+/// Who may connect, and how the connections are secured.
+fn secured(
+    deployment: &Deployment,
+    policy: &Policy,
+    clock: &Clock,
+) -> Result<(Arc<CallerVerifier>, Acceptors), Failure> {
+    let provider = tls::provider();
+    let callers = CallerVerifier::load(
+        &deployment.gateway.client_ca,
+        deployment.gateway.client_revocations.as_deref(),
+        Arc::new(policy.clone()),
+        clock.clone(),
+        Arc::clone(&provider),
+    );
+    let callers = Arc::new(callers.map_err(Failure::broken)?);
+    let gateway =
+        tls::gateway(&deployment.gateway.identity, Arc::clone(&callers), Arc::clone(&provider));
+    let public = tls::public(&deployment.public.identity, provider);
+    let gateway = TlsAcceptor::from(Arc::new(gateway.map_err(Failure::broken)?));
+    let public = TlsAcceptor::from(Arc::new(public.map_err(Failure::broken)?));
+    Ok((callers, Acceptors { gateway, public }))
 }
 
 /// Every token: what signs on it, and what remembers.
@@ -223,14 +235,14 @@ impl Services {
             Listener {
                 name: "gateway",
                 socket: bound("gateway", deployment.gateway.listen).await?,
-                security: Security::Callers(self.gateway_tls, self.callers),
+                security: Security::Callers(self.acceptors.gateway, self.callers),
                 routes: http::gateway(gateway),
                 connections_max: deployment.gateway.connections_max,
             },
             Listener {
                 name: "public",
                 socket: bound("public", deployment.public.listen).await?,
-                security: Security::Tls(self.public_tls),
+                security: Security::Tls(self.acceptors.public),
                 routes: http::public(self.pipeline),
                 connections_max: deployment.public.connections_max,
             },

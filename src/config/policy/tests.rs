@@ -36,7 +36,10 @@ fn load(text: &str) -> Result<Policy, String> {
 #[test]
 fn a_policy_is_read_into_checked_types() {
     let policy = load(GOOD).unwrap();
-    assert_eq!(policy, Policy { version: policy.version.clone(), ..load(&with("callers = []\n", "")).unwrap() });
+    assert_eq!(
+        policy,
+        Policy { version: policy.version.clone(), ..load(&with("callers = []\n", "")).unwrap() }
+    );
     let key = &policy.keys[&KeyId::parse("", "settlement-eur").unwrap()];
     let caps: Vec<(&str, u64)> = key.limits.iter().map(|l| (l.name.as_str(), l.cap)).collect();
     assert_eq!(caps, [("single", 5_000), ("day", 50_000), ("rate", 600), ("ever", 100_000_000)]);

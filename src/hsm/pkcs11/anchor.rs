@@ -100,10 +100,7 @@ impl Pkcs11Anchors {
     }
 
     /// Does something in the session that is there; if that is lost, once more in a new one.
-    fn twice<T>(
-        &self,
-        act: impl Fn(&OpenSession) -> Result<T, Setback>,
-    ) -> Result<T, AnchorError> {
+    fn twice<T>(&self, act: impl Fn(&OpenSession) -> Result<T, Setback>) -> Result<T, AnchorError> {
         let mut held = self.access.anchors();
         if let Some(open) = held.take() {
             match open.check_logged_in().map_err(Setback::from).and_then(|()| act(&open)) {
@@ -132,9 +129,7 @@ impl Pkcs11Anchors {
     fn told(&self, setback: Setback) -> AnchorError {
         match setback {
             Setback::Refused(refused) => refused,
-            Setback::Lost(source) => {
-                AnchorError::Token { token: self.name().to_owned(), source }
-            }
+            Setback::Lost(source) => AnchorError::Token { token: self.name().to_owned(), source },
         }
     }
 
@@ -157,7 +152,12 @@ impl Pkcs11Anchors {
         }
     }
 
-    fn check(&self, session: &Session, object: ObjectHandle, slot: AnchorSlot) -> Result<(), Setback> {
+    fn check(
+        &self,
+        session: &Session,
+        object: ObjectHandle,
+        slot: AnchorSlot,
+    ) -> Result<(), Setback> {
         let ours = [
             ("CKA_TOKEN", Attribute::Token(true)),
             ("CKA_PRIVATE", Attribute::Private(true)),

@@ -1,3 +1,5 @@
+//! Tables over what the two objects of a token may hold.
+
 use std::convert::Infallible;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
