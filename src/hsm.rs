@@ -13,11 +13,13 @@
 //! no key.
 //!
 //! - [`token`]: what a token is to the rest of the daemon, and every way in which it fails.
+//! - [`anchor`]: what a token is told of the log, so that a restored backup is found out.
 //! - [`pin`]: PINs as a type, where they come from, and the marker that stops wrong ones.
 //! - [`pkcs11`]: modules, sessions, attributes and key generation; the only place that names
 //!   the crate behind it.
 //! - [`pool`]: the threads, their bounded queues and the breaker of each token.
 
+pub mod anchor;
 pub mod pin;
 pub mod pkcs11;
 pub mod pool;
@@ -25,7 +27,8 @@ pub mod token;
 
 mod worker;
 
+pub use anchor::{AnchorError, AnchorSlot, AnchorStore};
 pub use pin::{Pin, PinError, PinSource};
-pub use pkcs11::{Modules, Pkcs11Module, Pkcs11Settings};
+pub use pkcs11::{Modules, Pkcs11Anchors, Pkcs11Module, Pkcs11Settings};
 pub use pool::{Hsm, Permit, PlannedKey, SignFailure, TokenPlan, TokenStatus, Unavailable};
 pub use token::{KeyReference, SigningDigest, Token, TokenError, TokenModule};

@@ -1,8 +1,8 @@
 //! PKCS#11 tokens: modules loaded once, one login per token, sessions whose keys were checked.
 //!
 //! Only this file and its folder name cryptoki. Not here: threads, queues, retries (the pool has
-//! them). Nothing here overwrites or deletes an object, changes an attribute, sets a PIN, or calls
-//! `C_Logout`: a mismatch is told and never repaired. The process must not fork once a module is
+//! them). Nothing here sets a PIN or calls `C_Logout`, and the only objects that are ever replaced
+//! are anchors: a mismatch is told and never repaired. The process must not fork once a module is
 //! initialised.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use crate::domain::key::PublicKey;
 use super::pin::PinSource;
 use super::token::{KeyReference, Token, TokenError, TokenModule};
 
+mod anchor;
 mod attributes;
 mod curve;
 mod fault;
@@ -24,6 +25,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use anchor::Pkcs11Anchors;
 use library::Library;
 use login::Access;
 use session::Pkcs11Session;
@@ -67,7 +69,7 @@ impl Modules {
         let library = self.library(&settings.module)?;
         let access = Access::new(settings, library);
         access.log_in()?;
-        Ok(Pkcs11Module { access, keys })
+        Ok(Pkcs11Module { access: Arc::new(access), keys })
     }
 
     /// Generates a key pair of the key's algorithm (`C_GenerateKeyPair`) that cannot leave the token, and checks
@@ -121,8 +123,16 @@ impl Modules {
 
 /// One token of a module, logged in.
 pub struct Pkcs11Module {
-    access: Access,
+    access: Arc<Access>,
     keys: Vec<KeyReference>,
+}
+
+impl Pkcs11Module {
+    /// The anchors on this token. Nothing is opened, looked for or made yet; one handle per token
+    /// is enough, and several share a session.
+    pub fn anchors(&self) -> Pkcs11Anchors {
+        Pkcs11Anchors::new(self.access.clone())
+    }
 }
 
 impl TokenModule for Pkcs11Module {

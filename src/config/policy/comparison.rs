@@ -101,7 +101,7 @@ const TABLE: &[(&str, &str, Effect, &str)] = &[
         "validity: 1d becomes 1h",
     ),
     ("[keys.reserve-eur]", "[keys.other-eur]", Effect::Loosens, "keys.reserve-eur: removed"),
-    ("\"settlement\"", "\"audit\"", Effect::Loosens, "purpose: settlement becomes audit"),
+    ("\"settlement\"", "\"notification\"", Effect::Loosens, "purpose: settlement becomes notification"),
 ];
 
 fn read(text: &str) -> Policy {

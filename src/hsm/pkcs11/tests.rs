@@ -15,6 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::hsm::pool::{Hsm, TokenPlan, public_keys};
 use crate::hsm::token::SigningDigest;
 
+mod anchor;
 mod audit;
 mod bench;
 mod remote;

@@ -119,6 +119,32 @@ impl Bench {
         Pkcs11::new(MODULE).unwrap().finalize().unwrap();
     }
 
+    /// What a token is like that was taken out and put in again: sessions, and no login.
+    pub(super) fn log_out_behind_our_back(&self) {
+        self.session().session().logout().unwrap();
+    }
+
+    /// Makes an object on gold.
+    pub(super) fn create_object(&self, template: &[Attribute]) {
+        self.session().session().create_object(template).unwrap();
+    }
+
+    /// How many objects on gold have this label.
+    pub(super) fn count_objects(&self, label: &str) -> usize {
+        let open = self.session();
+        let label = Attribute::Label(label.as_bytes().to_vec());
+        open.session().find_objects(&[label]).unwrap().len()
+    }
+
+    /// Deletes every object on gold that has this label.
+    pub(super) fn delete_object(&self, label: &str) {
+        let open = self.session();
+        let label = Attribute::Label(label.as_bytes().to_vec());
+        for object in open.session().find_objects(&[label]).unwrap() {
+            open.session().destroy_object(object).unwrap();
+        }
+    }
+
     fn session(&self) -> session::OpenSession {
         let module = self.modules.load(self.settings("gold"), vec![]).unwrap();
         module.access.session(true).unwrap()
