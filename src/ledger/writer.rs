@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::domain::counter::Miscount;
 use crate::domain::credit::{Mark, credit};
-use crate::domain::leaf::Leaf;
+use crate::domain::leaf::{Event, Leaf};
 use crate::domain::ledger::{
     PaymentRecord, Posting, Reservation, Resumption, WorkingSet, post, reserve, resume, void,
 };
@@ -73,6 +73,8 @@ pub(super) struct Writer {
     commands: mpsc::Receiver<Command>,
     outcomes: Arc<Outcomes>,
     health: Arc<Health>,
+    /// Why the clock was not believed since the last commit.
+    clock_refused: Option<String>,
 }
 
 /// What was decided, kept back until the commit.
@@ -100,7 +102,7 @@ impl Writer {
         outcomes: Arc<Outcomes>,
         health: Arc<Health>,
     ) -> Self {
-        Self { store, policy, clock, commands, outcomes, health }
+        Self { store, policy, clock, commands, outcomes, health, clock_refused: None }
     }
 
     /// Runs until every handle is gone, then closes the store cleanly.
@@ -150,6 +152,7 @@ impl Writer {
         let (now, mark) = match credit(self.store.mark(), &self.clock.read()) {
             Ok(credited) => credited,
             Err(fault) => {
+                self.clock_refused.get_or_insert_with(|| fault.to_string());
                 let failure = LedgerFailure::Clock(fault.to_string());
                 let broken = Broken { failure, waits_for_a_person: false };
                 return Err(self.broken(broken, batch.into_iter(), Command::fail));
@@ -158,6 +161,10 @@ impl Writer {
         let mut changes = Batch::default();
         let mut loaded = Vec::with_capacity(batch.len());
         let mut batch = batch.into_iter();
+        changes.working.log_size = self.store.log_size();
+        if let Some(reason) = self.clock_refused.clone() {
+            changes.working.append(Leaf::of_event(now, &Event::ClockRefused { reason }));
+        }
         while let Some(command) = batch.next() {
             match self.store.load(now, &self.policy, &command.names(), &mut changes.working) {
                 Ok(()) => loaded.push(command),
@@ -179,6 +186,7 @@ impl Writer {
         let decided: Vec<Decided> = loaded.into_iter().filter_map(decide).collect();
         match self.store.commit(mark, &self.policy, changes.working, &changes.checkpoints) {
             Ok(()) => {
+                self.clock_refused = None;
                 let committed = self.store.mark().clone();
                 self.health.log_size.store(self.store.log_size(), Ordering::Release);
                 *self.health.mark.lock().unwrap_or_else(PoisonError::into_inner) = committed;

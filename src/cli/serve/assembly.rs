@@ -14,7 +14,7 @@ use crate::config::deployment::Deployment;
 use crate::domain::key::{KeyId, PublicKey, Purpose};
 use crate::domain::policy::Policy;
 use crate::hsm::pool::public_keys;
-use crate::hsm::{Hsm, Modules, TokenModule, TokenPlan};
+use crate::hsm::{AnchorStore, Hsm, Modules, TokenModule, TokenPlan};
 use crate::http::callers::CallerVerifier;
 use crate::http::listener::{Listener, Security};
 use crate::http::metrics::Metrics;
@@ -23,6 +23,9 @@ use crate::http::{self, Gateway, tls};
 use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::Store;
 use crate::ledger::{Ledger, OpenError, WriterThread};
+use crate::log::note::{NoteKeyName, VerifierKey};
+use crate::pipeline::anchors::Anchorer;
+use crate::pipeline::checkpoints::{Audit, Checkpointer, Found};
 use crate::pipeline::{Parts, Pipeline};
 
 use super::super::output::Failure;
@@ -34,6 +37,8 @@ const OPERATIONS_CONNECTIONS_MAX: usize = 64;
 /// A daemon that is ready to listen.
 pub(super) struct Daemon {
     pub(super) services: Services,
+    pub(super) checkpointer: Checkpointer,
+    pub(super) anchorer: Anchorer,
     pub(super) hsm: Hsm,
     pub(super) writer: WriterThread,
 }
@@ -71,13 +76,15 @@ pub(super) fn build(
     // The ledger before the tokens: its lock keeps a second daemon from logging in to them.
     let mut store =
         Store::open(&deployment.ledger(), &deployment.issuer).map_err(Failure::broken)?;
-    let plans = token_plans(deployment, &policy)?;
+    let Tokens { plans, anchors } = tokens_of(deployment, &policy)?;
+    let audit = audit(deployment, &plans)?;
     store
         .all_or_nothing(|store| {
             bind(store, &plans, &policy, &clock)?;
             store.date_creditors(clock.now(), &mut policy)
         })
         .map_err(Failure::broken)?;
+    let ledger_id = store.ledger_id().to_owned();
     let policy = Arc::new(policy);
     let progress = |read| tracing::info!(payments = read, "counting a new axis of the limits");
     store.count_axes(&policy.needs(), progress).map_err(Failure::broken)?;
@@ -100,7 +107,11 @@ pub(super) fn build(
         callers = policy.callers.len(),
         "everything is checked"
     );
-    let pipeline = Pipeline::new(Parts {
+    let log = Found::check(&reader, &audit).map_err(Failure::broken)?;
+    let every = Duration::from_secs(deployment.audit.anchor_interval.seconds().unsigned_abs());
+    let anchorer =
+        Anchorer::start(anchors, &reader, &audit, &ledger_id, every).map_err(Failure::broken)?;
+    let parts = Parts {
         issuer: deployment.issuer.clone(),
         policy,
         ledger,
@@ -109,15 +120,23 @@ pub(super) fn build(
         kids,
         key_versions,
         clock,
+        audit,
         signing_wait: signing_wait(deployment),
-    });
+    };
+    let (pipeline, checkpointer) = Pipeline::new(parts, log);
     let services = Services { pipeline, callers, gateway_tls, public_tls };
-    Ok(Daemon { services, hsm, writer })
+    Ok(Daemon { services, checkpointer, anchorer, hsm, writer })
 }
 
-fn token_plans(deployment: &Deployment, policy: &Policy) -> Result<Vec<TokenPlan>, Failure> {
+/// Every token: what signs on it, and what remembers.
+struct Tokens {
+    plans: Vec<TokenPlan>,
+    anchors: Vec<Arc<dyn AnchorStore>>,
+}
+
+fn tokens_of(deployment: &Deployment, policy: &Policy) -> Result<Tokens, Failure> {
     let modules = Modules::default();
-    let mut plans = Vec::new();
+    let (mut plans, mut anchors) = (Vec::new(), Vec::<Arc<dyn AnchorStore>>::new());
     for (name, token) in &deployment.tokens {
         let references = tokens::keys_on(deployment, name);
         for key in references.iter().filter(|key| key.waive_decrypt) {
@@ -130,6 +149,11 @@ fn token_plans(deployment: &Deployment, policy: &Policy) -> Result<Vec<TokenPlan
             .collect();
         let settings = tokens::settings(deployment, name, token);
         let module = modules.load(settings, references).map_err(Failure::broken)?;
+        if token.anchors {
+            anchors.push(Arc::new(module.anchors()));
+        } else {
+            tracing::warn!(token = name, "the token keeps no anchors, by configuration");
+        }
         let module: Arc<dyn TokenModule> = Arc::new(module);
         let keys = public_keys(module.as_ref(), purposes).map_err(Failure::broken)?;
         plans.push(TokenPlan {
@@ -140,7 +164,20 @@ fn token_plans(deployment: &Deployment, policy: &Policy) -> Result<Vec<TokenPlan
             keys,
         });
     }
-    Ok(plans)
+    Ok(Tokens { plans, anchors })
+}
+
+/// Who signs the heads of the log. The log is named after the issuer, which is unique.
+fn audit(deployment: &Deployment, plans: &[TokenPlan]) -> Result<Audit, Failure> {
+    let key = &deployment.audit.key;
+    let named = plans.iter().flat_map(|plan| &plan.keys).find(|named| named.id == *key);
+    let named = named.ok_or_else(|| Failure::broken(format!("no token has the key {key}")))?;
+    let host = deployment.issuer.strip_prefix("https://").unwrap_or(&deployment.issuer);
+    let origin = format!("{}/log", host.trim_end_matches('/'));
+    let name = NoteKeyName::parse(&origin).ok_or_else(|| {
+        Failure::broken(format!("the issuer gives the log the name {origin}, which cannot be"))
+    })?;
+    Ok(Audit { key: key.clone(), verifier: VerifierKey::of_log(name, &named.public) })
 }
 
 /// Compares keys and currencies with those that the ledger knows.

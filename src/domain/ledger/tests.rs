@@ -19,6 +19,7 @@ use crate::domain::time::{Duration, Timestamp};
 mod axes;
 mod desk;
 mod history;
+mod leaves;
 
 use desk::Desk;
 
