@@ -1,9 +1,9 @@
 //! PKCS#11 tokens: modules loaded once, one login per token, sessions whose keys were checked.
 //!
 //! Only this file and its folder name cryptoki. Not here: threads, queues, retries (the pool has
-//! them). Nothing here deletes an object, sets a PIN, or calls `C_Logout`, and no attribute is
-//! changed but the value of an anchor: a mismatch is told and never repaired. The process must not
-//! fork once a module is initialised.
+//! them). Nothing here sets a PIN or calls `C_Logout`, and the only objects that are ever replaced
+//! are anchors: a mismatch is told and never repaired. The process must not fork once a module is
+//! initialised.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,11 @@
 //!
 //! The session is opened when it is first needed and kept. It is given up after any failure, and
 //! when the token is started over; then the next call opens another one.
+//!
+//! PKCS#11 does not promise that the value of a data object can be changed, and SoftHSM refuses it
+//! (`CKR_ATTRIBUTE_READ_ONLY`). So a new object is made under a label of its own and read back, the
+//! old one is destroyed, and the new one takes over its label. Wherever that is cut off, what is
+//! there says how far it came, and one whole object of the slot is left.
 
 use std::sync::Arc;
 
@@ -17,6 +22,10 @@ use super::{attributes, fault};
 
 /// `CKA_APPLICATION` of our objects.
 const APPLICATION: &[u8] = b"countersign";
+/// After the label of what a slot holds.
+const HELD: &str = "";
+/// After the label of what is about to take its place.
+const COMING: &str = "-new";
 
 /// The anchors on one PKCS#11 token.
 pub struct Pkcs11Anchors {
@@ -61,15 +70,24 @@ impl AnchorStore for Pkcs11Anchors {
         // Writing the same bytes a second time is as good as once.
         self.twice(|open| {
             let session = open.session();
-            let Some(object) = self.find(session, slot)? else {
-                open.check_logged_in()?;
-                let (token, label) = (self.name().to_owned(), slot.label());
-                return Err(AnchorError::Missing { token, label }.into());
+            let old = match (self.find(session, slot, HELD)?, self.find(session, slot, COMING)?) {
+                (Some(old), None) => old,
+                // A writing was cut off. Nobody was told that it had succeeded.
+                (Some(old), Some(coming)) => {
+                    destroy(session, coming)?;
+                    old
+                }
+                (None, Some(come)) => {
+                    rename(session, come, slot, HELD)?;
+                    come
+                }
+                (None, None) => {
+                    open.check_logged_in()?;
+                    let (token, label) = (self.name().to_owned(), slot.label());
+                    return Err(AnchorError::Missing { token, label }.into());
+                }
             };
-            session
-                .update_attributes(object, &[Attribute::Value(bytes.to_vec())])
-                .map_err(|refused| fault::call("C_SetAttributeValue", &refused))?;
-            self.compare(session, slot, bytes)
+            self.replace(session, slot, old, bytes)
         })
     }
 
@@ -80,14 +98,13 @@ impl AnchorStore for Pkcs11Anchors {
         *held = None;
         let made = self.open().and_then(|open| {
             let session = open.session();
-            if self.find(session, slot)?.is_some() {
+            let held = self.find(session, slot, HELD)?;
+            if held.or(self.find(session, slot, COMING)?).is_some() {
                 let (token, label) = (self.name().to_owned(), slot.label());
                 return Err(AnchorError::Exists { token, label }.into());
             }
             open.check_logged_in()?;
-            session
-                .create_object(&template(slot, bytes))
-                .map_err(|refused| fault::call("C_CreateObject", &refused))?;
+            make(session, slot, HELD, bytes)?;
             self.compare(session, slot, bytes)
         });
         made.map_err(|setback| self.told(setback))
@@ -133,12 +150,29 @@ impl Pkcs11Anchors {
         }
     }
 
-    /// The one object of a slot, if there is any, checked to be ours and private.
-    fn find(&self, session: &Session, slot: AnchorSlot) -> Result<Option<ObjectHandle>, Setback> {
-        let template = [
-            Attribute::Class(ObjectClass::DATA),
-            Attribute::Label(slot.label().as_bytes().to_vec()),
-        ];
+    /// Puts a new object in the place of the old one.
+    fn replace(
+        &self,
+        session: &Session,
+        slot: AnchorSlot,
+        old: ObjectHandle,
+        bytes: &[u8],
+    ) -> Result<(), Setback> {
+        let new = make(session, slot, COMING, bytes)?;
+        self.same(slot, self.value(session, new)?, bytes)?;
+        destroy(session, old)?;
+        rename(session, new, slot, HELD)?;
+        self.compare(session, slot, bytes)
+    }
+
+    /// The one object of a slot under a suffix, if there is any, checked to be ours and private.
+    fn find(
+        &self,
+        session: &Session,
+        slot: AnchorSlot,
+        suffix: &str,
+    ) -> Result<Option<ObjectHandle>, Setback> {
+        let template = [Attribute::Class(ObjectClass::DATA), label(slot, suffix)];
         let found = session
             .find_objects(&template)
             .map_err(|refused| fault::call("C_FindObjects", &refused))?;
@@ -180,21 +214,37 @@ impl Pkcs11Anchors {
     }
 
     fn content(&self, session: &Session, slot: AnchorSlot) -> Result<Option<Vec<u8>>, Setback> {
-        let Some(object) = self.find(session, slot)? else { return Ok(None) };
+        let object = match self.find(session, slot, HELD)? {
+            None => self.find(session, slot, COMING)?,
+            held => held,
+        };
+        object.map(|object| self.value(session, object)).transpose()
+    }
+
+    fn value(&self, session: &Session, object: ObjectHandle) -> Result<Vec<u8>, Setback> {
         match attributes::single(session, object, AttributeType::Value)? {
             Some(Attribute::Value(bytes)) => {
                 // An empty one is a writing that was cut off; a long one is none of ours.
                 if !bytes.is_empty() {
                     check_length(&bytes)?;
                 }
-                Ok(Some(bytes))
+                Ok(bytes)
             }
-            _ => Ok(Some(Vec::new())),
+            _ => Ok(Vec::new()),
         }
     }
 
     fn compare(&self, session: &Session, slot: AnchorSlot, bytes: &[u8]) -> Result<(), Setback> {
-        let found = match self.content(session, slot)? {
+        self.same(slot, self.content(session, slot)?, bytes)
+    }
+
+    fn same(
+        &self,
+        slot: AnchorSlot,
+        found: impl Into<Option<Vec<u8>>>,
+        bytes: &[u8],
+    ) -> Result<(), Setback> {
+        let found = match found.into() {
             Some(found) if found == bytes => return Ok(()),
             Some(found) => format!("{} other bytes", found.len()),
             None => "nothing".to_owned(),
@@ -204,17 +254,44 @@ impl Pkcs11Anchors {
     }
 }
 
-/// For `C_CreateObject`.
-fn template(slot: AnchorSlot, bytes: &[u8]) -> [Attribute; 7] {
-    [
+/// `C_CreateObject`.
+fn make(
+    session: &Session,
+    slot: AnchorSlot,
+    suffix: &str,
+    bytes: &[u8],
+) -> Result<ObjectHandle, TokenError> {
+    let template = [
         Attribute::Class(ObjectClass::DATA),
         Attribute::Token(true),
         Attribute::Private(true),
         Attribute::Modifiable(true),
         Attribute::Application(APPLICATION.to_vec()),
-        Attribute::Label(slot.label().as_bytes().to_vec()),
+        label(slot, suffix),
         Attribute::Value(bytes.to_vec()),
-    ]
+    ];
+    session.create_object(&template).map_err(|refused| fault::call("C_CreateObject", &refused))
+}
+
+/// `C_DestroyObject`.
+fn destroy(session: &Session, object: ObjectHandle) -> Result<(), TokenError> {
+    session.destroy_object(object).map_err(|refused| fault::call("C_DestroyObject", &refused))
+}
+
+/// `C_SetAttributeValue` of `CKA_LABEL`, which PKCS#11 lets an object's owner change.
+fn rename(
+    session: &Session,
+    object: ObjectHandle,
+    slot: AnchorSlot,
+    suffix: &str,
+) -> Result<(), TokenError> {
+    session
+        .update_attributes(object, &[label(slot, suffix)])
+        .map_err(|refused| fault::call("C_SetAttributeValue", &refused))
+}
+
+fn label(slot: AnchorSlot, suffix: &str) -> Attribute {
+    Attribute::Label(format!("{}{suffix}", slot.label()).into_bytes())
 }
 
 fn shown(attribute: &Attribute) -> String {

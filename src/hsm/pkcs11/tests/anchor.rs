@@ -143,6 +143,39 @@ on_softhsm! {
         }
     }
 
+    fn a_writing_that_was_cut_off_is_found_at_every_step(bench) {
+        let anchors = made(&bench);
+        let coming = |value: &[u8]| {
+            let label = Attribute::Label(b"countersign-anchor-0-new".to_vec());
+            let mut template = object(Zero, value, true, "countersign");
+            template.retain(|attribute| !matches!(attribute, Attribute::Label(_)));
+            [template, vec![label]].concat()
+        };
+        // The new object is there, whole or not: the old one still counts.
+        for torn in [&b""[..], b"half", b"whole"] {
+            bench.create_object(&coming(torn));
+            assert_eq!(anchors.read().unwrap(), held(b"zero", b"one"));
+            anchors.write(Zero, b"zero").unwrap();
+            assert_eq!(anchors.read().unwrap(), held(b"zero", b"one"));
+            assert_eq!(bench.count_objects("countersign-anchor-0-new"), 0);
+        }
+        // The old one is gone, and the new one does not have its label yet.
+        bench.delete_object(Zero.label());
+        bench.create_object(&coming(b"new"));
+        assert_eq!(anchors.read().unwrap(), held(b"new", b"one"));
+        let refused = anchors.create(Zero, b"other").unwrap_err();
+        assert!(matches!(refused, AnchorError::Exists { .. }), "{refused}");
+        anchors.write(Zero, b"newest").unwrap();
+        assert_eq!(anchors.read().unwrap(), held(b"newest", b"one"));
+        assert_eq!(bench.count_objects("countersign-anchor-0-new"), 0);
+        assert_eq!(bench.count_objects("countersign-anchor-0"), 1);
+        // Two of them were not left by us.
+        bench.create_object(&coming(b"a"));
+        bench.create_object(&coming(b"b"));
+        let refused = anchors.write(Zero, b"z").unwrap_err();
+        assert!(matches!(refused, AnchorError::Duplicate { count: 2, .. }), "{refused}");
+    }
+
     fn anchors_that_are_not_ours_alone_are_refused(bench) {
         let anchors = made(&bench);
         bench.create_object(&object(One, b"twin", true, "countersign"));
@@ -186,12 +219,15 @@ on_softhsm! {
                 }
                 signed
             });
-            for number in 0..200_u32 {
-                let slot = if number % 2 == 0 { Zero } else { One };
-                anchors.write(slot, &number.to_be_bytes()).unwrap();
-            }
+            let written: Vec<_> = (0..200_u32)
+                .map(|number| {
+                    let slot = if number % 2 == 0 { Zero } else { One };
+                    anchors.write(slot, &number.to_be_bytes())
+                })
+                .collect();
             done.store(true, std::sync::atomic::Ordering::SeqCst);
             assert!(signing.join().unwrap() > 0);
+            written.into_iter().for_each(|written| written.unwrap());
         });
         let last = [198_u32, 199].map(|number| Some(number.to_be_bytes().to_vec()));
         assert_eq!(anchors.read().unwrap(), last);

@@ -129,6 +129,13 @@ impl Bench {
         self.session().session().create_object(template).unwrap();
     }
 
+    /// How many objects on gold have this label.
+    pub(super) fn count_objects(&self, label: &str) -> usize {
+        let open = self.session();
+        let label = Attribute::Label(label.as_bytes().to_vec());
+        open.session().find_objects(&[label]).unwrap().len()
+    }
+
     /// Deletes every object on gold that has this label.
     pub(super) fn delete_object(&self, label: &str) {
         let open = self.session();
