@@ -127,7 +127,7 @@ fn told(found: &Found, output: &Output) -> String {
             format!("{} {name} on {token}, {algorithm}: {thumbprint}", output.good("well    "))
         }
         State::Unpinned => format!(
-            "{} {name} on {token}: {thumbprint}; pin it under [keys.{key}] as thumbprint = \
+            "{} {name} on {token}, {algorithm}: {thumbprint}; pin it under [keys.{key}] as thumbprint = \
              \"{thumbprint}\"",
             output.warning("unpinned")
         ),

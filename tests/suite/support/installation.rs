@@ -1,4 +1,4 @@
-//! A complete installation in a directory of its own: token, key, certificates, configuration,
+//! A complete installation in a directory of its own: token, keys, certificates, configuration,
 //! ledger. Nothing is left behind.
 
 use std::fs;
@@ -72,7 +72,7 @@ impl Installation {
         installation.edit("countersign.toml", &first, &remote);
         let local = format!(
             "[tokens.local]\nmodule = \"{MODULE}\"\nlabel = \"reserve\"\npin_file = \"user-pin\"\n\
-             deadline = \"{deadline}\"\n\n[keys.reserve-eur]\ntoken = \"local\"\n\
+             deadline = \"{deadline}\"\nanchors = false\n\n[keys.reserve-eur]\ntoken = \"local\"\n\
              label = \"reserve-eur\"\nid = \"01\"\nalgorithm = \"ES256\"\n\n[log]"
         );
         installation.edit("countersign.toml", "[log]", &local);
@@ -191,7 +191,7 @@ algorithm = "ES256"
 [keys.audit]
 token = "softhsm"
 label = "audit"
-id = "0a"
+id = "a0"
 algorithm = "EdDSA"
 
 [audit]
@@ -220,7 +220,6 @@ limits = {limits}
 
 [keys.audit]
 purpose = "audit"
-callers = []
 "#
         );
         fs::write(self.config(), deployment).unwrap();
