@@ -78,7 +78,7 @@ pub enum AnchorError {
         /// Name of the token.
         token: String,
         /// Why.
-        source: TokenError,
+        source: Box<TokenError>,
     },
     /// There is no object to write to.
     #[error(
