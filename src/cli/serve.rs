@@ -71,8 +71,8 @@ async fn serve(
     let listeners = services.listen(deployment).await?;
     // Before anybody is told that we are ready: whoever is may tell us to stop.
     let told_to_stop = StopSignals::new()?;
-    // No decision before this one: a log that cannot take a leaf cannot record any other.
-    pipeline.record_start(env!("CARGO_PKG_VERSION")).await.map_err(Failure::broken)?;
+    // Puts the start on the log. What hinders it is told in readiness.
+    drop(pipeline.ledger().probe().await);
     announce(&listeners, output)?;
 
     let mut chores = chores::start(&pipeline, &callers);

@@ -53,14 +53,14 @@ pub enum AnchorFault {
          deleted, nobody can tell any more whether the ledger was rolled back"
     )]
     None,
-    /// One object is there, the other is not.
+    /// An object went away while its only writer was running.
     #[error(
-        "the token has only one of its two anchors: the other was deleted, which no crash does; \
-         find out who did it, then rebase"
+        "one of the two anchors on the token was deleted while the daemon was running, which no \
+         crash does; find out who did it, then start the daemon again"
     )]
     Deleted,
     /// Neither object is whole.
-    #[error("both anchors on the token are torn, which no single crash does; rebase")]
+    #[error("both anchors on the token are torn or gone, which no single crash does; rebase")]
     Torn,
     /// The token belongs to another ledger.
     #[error(
@@ -163,25 +163,57 @@ impl Anchor {
     }
 }
 
-/// The newer one of what two objects hold, and in which of them it is.
+/// The anchor in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newest {
+    /// What it says.
+    pub anchor: Anchor,
+    /// Which of the two objects holds it.
+    pub place: usize,
+    /// What became of the other.
+    pub other: Other,
+}
+
+/// What became of the object that does not hold the anchor in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Other {
+    /// It holds the anchor before.
+    Whole,
+    /// Its writing was cut off.
+    Torn,
+    /// It is not there. A crash in the middle of a writing does that on tokens that write a new
+    /// file; so does somebody who deletes it. Either way the one that is left may be the older.
+    Gone,
+}
+
+/// The newer one of what two objects hold.
 ///
 /// # Errors
-/// [`AnchorFault::None`], [`AnchorFault::Deleted`] or [`AnchorFault::Torn`].
-pub fn newest(objects: [Option<Vec<u8>>; 2]) -> Result<(Anchor, usize), AnchorFault> {
+/// [`AnchorFault::None`] or [`AnchorFault::Torn`].
+pub fn newest(objects: [Option<Vec<u8>>; 2]) -> Result<Newest, AnchorFault> {
     let found = objects.map(|object| match object {
         None => Found::Missing,
         Some(bytes) => Anchor::parse(&bytes).map_or(Found::Torn, Found::Whole),
     });
     match found {
         [Found::Missing, Found::Missing] => Err(AnchorFault::None),
-        [Found::Missing, _] | [_, Found::Missing] => Err(AnchorFault::Deleted),
-        [Found::Torn, Found::Torn] => Err(AnchorFault::Torn),
-        [Found::Whole(anchor), Found::Torn] => Ok((anchor, 0)),
-        [Found::Torn, Found::Whole(anchor)] => Ok((anchor, 1)),
         [Found::Whole(one), Found::Whole(other)] => match other.turn > one.turn {
-            true => Ok((other, 1)),
-            false => Ok((one, 0)),
+            true => Ok(Newest { anchor: other, place: 1, other: Other::Whole }),
+            false => Ok(Newest { anchor: one, place: 0, other: Other::Whole }),
         },
+        [Found::Whole(anchor), other] => Ok(Newest { anchor, place: 0, other: other.left() }),
+        [other, Found::Whole(anchor)] => Ok(Newest { anchor, place: 1, other: other.left() }),
+        [Found::Missing | Found::Torn, Found::Missing | Found::Torn] => Err(AnchorFault::Torn),
+    }
+}
+
+impl Found {
+    fn left(&self) -> Other {
+        match self {
+            Self::Missing => Other::Gone,
+            Self::Torn => Other::Torn,
+            Self::Whole(_) => Other::Whole,
+        }
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use crate::domain::leaf::Event;
 use crate::hsm::anchor::{AnchorError, AnchorSlot, AnchorStore};
 use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::StoreError;
-use crate::log::anchor::{self, Anchor, AnchorFault};
+use crate::log::anchor::{self, Anchor, AnchorFault, Newest, Other};
 use crate::log::tree::TreeHead;
 
 use super::Pipeline;
@@ -50,6 +51,8 @@ impl Unanchored {
 /// The two objects of one token, and what this daemon wrote last.
 struct Line {
     remembered: u64,
+    /// Whether the other object was not there at start.
+    gone: bool,
     store: Arc<dyn AnchorStore>,
     last: Anchor,
     slot: AnchorSlot,
@@ -65,14 +68,19 @@ impl Line {
     ) -> Result<Self, Unanchored> {
         let (token, leaves) = (store.name().to_owned(), reader.log_size()?);
         let fault = |fault| Unanchored::Fault { token: token.clone(), fault };
-        let (found, at) = anchor::newest(store.read()?).map_err(&fault)?;
+        let Newest { anchor: found, place, other } =
+            anchor::newest(store.read()?).map_err(&fault)?;
         let ours = |head: TreeHead| Ok(Tree::new(reader, head.size).root()? == head.root);
         let judged = anchor::judge::<StoreError>(&found, &audit.verifier, ledger, leaves, ours)?;
         judged.map_err(&fault)?;
         let remembered = found.head(&audit.verifier).map_err(&fault)?.size;
-        let (last, slot) = (found.of_start(), slot_of(at).other());
-        store.write(slot, &last.to_bytes())?;
-        Ok(Self { remembered, store, last, slot })
+        let (last, slot) = (found.of_start(), slot_of(place).other());
+        let gone = other == Other::Gone;
+        match gone {
+            true => store.create(slot, &last.to_bytes())?,
+            false => store.write(slot, &last.to_bytes())?,
+        }
+        Ok(Self { remembered, gone, store, last, slot })
     }
 
     /// Writes the next anchor, if nobody else has written since the last.
@@ -83,8 +91,11 @@ impl Line {
 
     fn try_write(&mut self, checkpoint: &str) -> Result<(), Unanchored> {
         let fault = |fault| Unanchored::Fault { token: self.store.name().to_owned(), fault };
-        let (found, _) = anchor::newest(self.store.read()?).map_err(fault)?;
-        anchor::uncontested(&self.last, &found).map_err(fault)?;
+        let found = anchor::newest(self.store.read()?).map_err(fault)?;
+        if found.other == Other::Gone {
+            return Err(fault(AnchorFault::Deleted));
+        }
+        anchor::uncontested(&self.last, &found.anchor).map_err(fault)?;
         let (next, slot) = (self.last.next(checkpoint), self.slot.other());
         self.store.write(slot, &next.to_bytes())?;
         (self.last, self.slot) = (next, slot);
@@ -140,6 +151,12 @@ impl Anchorer {
         let lines: Vec<Line> = lines.collect::<Result<_, _>>()?;
         let remembered = lines.iter().map(|line| line.remembered).max().unwrap_or(0);
         Ok(Self { lines, every, remembered })
+    }
+
+    /// What is to be put on the log about the anchors that were found.
+    pub fn incidents(&self) -> impl Iterator<Item = Event> {
+        let gone = self.lines.iter().filter(|line| line.gone);
+        gone.map(|line| Event::AnchorGone { token: line.store.name().to_owned() })
     }
 
     /// Works until `stopping` is true.

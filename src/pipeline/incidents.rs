@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::leaf::Event;
-use crate::ledger::LedgerFailure;
 
 use super::Pipeline;
 
@@ -12,20 +11,6 @@ use super::Pipeline;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 impl Pipeline {
-    /// Puts on the log that the daemon decides from now on.
-    ///
-    /// # Errors
-    /// [`LedgerFailure`]: then it must not decide anything.
-    pub async fn record_start(&self, release: &str) -> Result<(), LedgerFailure> {
-        let ledger = &self.parts.ledger;
-        let event = Event::Started {
-            release: release.to_owned(),
-            policy: self.parts.policy.version.clone(),
-            leaves: ledger.log_size(),
-        };
-        ledger.record(event).await
-    }
-
     /// Puts on the log that the daemon decides nothing more.
     pub async fn record_stop(&self) {
         self.record_unserved().await;

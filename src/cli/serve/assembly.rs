@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::clock::{self, Clock};
 use crate::config::deployment::Deployment;
 use crate::domain::key::{KeyId, PublicKey, Purpose};
+use crate::domain::leaf::Event;
 use crate::domain::policy::Policy;
 use crate::hsm::pool::public_keys;
 use crate::hsm::{AnchorStore, Hsm, Modules, TokenModule, TokenPlan};
@@ -91,8 +92,14 @@ pub(super) fn build(
     let every = Duration::from_secs(deployment.audit.anchor_interval.seconds().unsigned_abs());
     let anchorer =
         Anchorer::start(anchors, &reader, &audit, &ledger_id, every).map_err(Failure::broken)?;
+    let started = Event::Started {
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+        policy: policy.version.clone(),
+        leaves: store.log_size(),
+    };
+    let first = [started].into_iter().chain(anchorer.incidents()).collect();
     let (ledger, writer) =
-        Ledger::start(store, Arc::clone(&policy), clock.clone()).map_err(Failure::broken)?;
+        Ledger::start(store, Arc::clone(&policy), clock.clone(), first).map_err(Failure::broken)?;
     tracing::info!(
         issuer = deployment.issuer,
         policy = policy.version,
