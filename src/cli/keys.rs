@@ -127,8 +127,8 @@ fn told(found: &Found, output: &Output) -> String {
             format!("{} {name} on {token}, {algorithm}: {thumbprint}", output.good("well    "))
         }
         State::Unpinned => format!(
-            "{} {name} on {token}, {algorithm}: {thumbprint}; pin it under [keys.{key}] as thumbprint = \
-             \"{thumbprint}\"",
+            "{} {name} on {token}, {algorithm}: {thumbprint}; pin it under [keys.{key}] as \
+             thumbprint = \"{thumbprint}\"",
             output.warning("unpinned")
         ),
         State::Wrong => format!(

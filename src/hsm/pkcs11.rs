@@ -72,11 +72,12 @@ impl Modules {
         Ok(Pkcs11Module { access: Arc::new(access), keys })
     }
 
-    /// Generates a key pair of the key's algorithm (`C_GenerateKeyPair`) that cannot leave the token, and checks
-    /// what came out as every later start will. The result is the public key to pin.
+    /// Generates a key pair of the key's algorithm (`C_GenerateKeyPair`) that cannot leave the
+    /// token, and checks what came out as every later start will. The result is the public key to
+    /// pin.
     ///
     /// # Errors
-    /// [`TokenError::KeyExists`] if the label or the id is taken, [`TokenError::NoAlgorithm`] if the
+    /// [`TokenError::KeyExists`] if label or id are taken, [`TokenError::NoAlgorithm`] if the
     /// token knows no such keys, [`TokenError::Attribute`] if it did not make the key as asked (it
     /// is left there for a person to look at), or any other [`TokenError`].
     pub fn generate(

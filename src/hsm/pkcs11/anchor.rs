@@ -35,12 +35,12 @@ pub struct Pkcs11Anchors {
 /// What one attempt did not do: say why, or find that its session is no longer good.
 enum Setback {
     Refused(AnchorError),
-    Lost(TokenError),
+    Lost(Box<TokenError>),
 }
 
 impl From<TokenError> for Setback {
     fn from(lost: TokenError) -> Self {
-        Self::Lost(lost)
+        Self::Lost(Box::new(lost))
     }
 }
 
@@ -140,7 +140,7 @@ impl Pkcs11Anchors {
     }
 
     fn open(&self) -> Result<OpenSession, Setback> {
-        self.access.session(true).map_err(Setback::Lost)
+        self.access.session(true).map_err(Setback::from)
     }
 
     fn told(&self, setback: Setback) -> AnchorError {
