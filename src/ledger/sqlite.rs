@@ -33,7 +33,7 @@ pub(super) mod payments;
 pub(super) mod snapshot;
 
 pub use audit::{PaymentWithLeaves, Spent, Standing};
-pub use guard::create;
+pub use guard::{check_absent, create};
 pub use leaves::{StoredCheckpoint, StoredTile};
 use merger::Merger;
 
@@ -149,6 +149,11 @@ impl Store {
         &self.path
     }
 
+    /// Its identifier, 128 random bits in hexadecimal.
+    pub fn ledger_id(&self) -> &str {
+        &self.ledger_id
+    }
+
     /// What the ledger remembers of its clock.
     pub fn mark(&self) -> &Mark {
         &self.mark
@@ -168,7 +173,6 @@ impl Store {
         working: &mut WorkingSet,
     ) -> Result<(), StoreError> {
         working.counted = Arc::clone(&self.counted);
-        working.log_size = self.log_size;
         begin(self.connection()?)?;
         let moved: Vec<CounterId> = match names {
             Names::Nothing => return Ok(()),

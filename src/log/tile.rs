@@ -9,13 +9,11 @@ use std::str::FromStr;
 use super::checkpoint::decimal;
 
 pub mod bundle;
-mod growing;
 mod place;
 
 #[cfg(test)]
 mod tests;
 
-pub use growing::GrowingTiles;
 pub use place::{Place, TileError};
 
 /// Hashes or entries in a full tile.

@@ -240,7 +240,8 @@ fn insert(connection: &Connection, record: &PaymentRecord) -> Result<usize, Stor
 fn update(connection: &Connection, record: &PaymentRecord) -> Result<usize, StoreError> {
     let columns = Columns::of(&record.state);
     let update = "UPDATE payment SET state = ?2, attempt = coalesce(?3, attempt), signature = ?4, \
-                  outcome_at = ?5, void_reason = ?6, outcome_leaf = ?7 WHERE id = ?1 AND state = 'authorised'";
+                  outcome_at = ?5, void_reason = ?6, outcome_leaf = ?7 \
+                  WHERE id = ?1 AND state = 'authorised'";
     Ok(connection.prepare_cached(update)?.execute(params![
         record.id.to_bytes().as_slice(),
         columns.state,
