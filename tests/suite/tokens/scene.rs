@@ -126,6 +126,14 @@ impl Scene {
         found.unwrap_or_else(|| panic!("no {wanted}: {metrics}")).parse().unwrap()
     }
 
+    /// How many payments are in doubt.
+    pub(super) fn in_doubt(&self) -> u64 {
+        let (_, metrics) = self.daemon.operations_text("/metrics");
+        let mut lines = metrics.lines();
+        let found = lines.find_map(|line| line.strip_prefix("countersign_payments_in_doubt "));
+        found.unwrap_or_else(|| panic!("no count: {metrics}")).parse().unwrap()
+    }
+
     /// The token is told as down, and why; the rest is well, and new payments are refused at once.
     pub(super) fn is_down(&self, why: &str) {
         let down = || self.part("token softhsm").is_some_and(|reason| reason.contains(why));
@@ -166,8 +174,7 @@ impl Scene {
         let cents = ids.len() + usize::from(!ids.contains("FIRST"));
         assert_eq!(day["posted"], format!("{}.{:02}", cents / 100, cents % 100), "each once");
         assert_eq!(day["pending"], "0.00");
-        let (_, metrics) = self.daemon.operations_text("/metrics");
-        assert!(metrics.contains("countersign_payments_in_doubt 0\n"), "{metrics}");
+        assert_eq!(self.in_doubt(), 0);
         assert_eq!(self.daemon.operations_text("/health/ready").0, 200);
     }
 
