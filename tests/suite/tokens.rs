@@ -11,7 +11,8 @@ use crate::support::{Answer, Dice, Installation, eventually};
 
 mod scene;
 
-use scene::{SETTLEMENT, SLACK, Scene, Server, ids, pay, timed};
+pub(crate) use scene::Server;
+use scene::{SETTLEMENT, SLACK, Scene, ids, pay, timed};
 
 const CLIENTS: usize = 8;
 /// Longest that a submission waits once its token has had its time, twice the deadline.

@@ -22,10 +22,10 @@ const PACE: Duration = Duration::from_millis(20);
 
 /// `p11-kit server` in front of the remote token. It forks a process for each connection: those are
 /// what hangs and dies. It ends with its test.
-pub(super) struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Server {
-    pub(super) fn start(installation: &Installation) -> Self {
+    pub(crate) fn start(installation: &Installation) -> Self {
         let socket = installation.path("remote");
         drop(fs::remove_file(&socket));
         let child = Command::new("p11-kit")
@@ -49,7 +49,7 @@ impl Server {
 
     /// Signals the server and what it has forked, each by its id. It is stopped first, so that it
     /// forks no further one meanwhile.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let server = self.0.id().to_string();
         let send = |name: &str, process: &str| {
             assert!(Command::new("kill").args([name, process]).status().unwrap().success());
