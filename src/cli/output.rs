@@ -19,6 +19,10 @@ pub(super) enum Exit {
     Unavailable = 5,
     /// Admitted, not signed yet.
     Pending = 6,
+    /// A log, a receipt or what was executed is not what was signed.
+    Alarm = 7,
+    /// What was executed and what was signed are not the same.
+    Differs = 8,
 }
 
 impl From<Exit> for ExitCode {
@@ -30,6 +34,8 @@ impl From<Exit> for ExitCode {
             Exit::Refused => 4,
             Exit::Unavailable => 5,
             Exit::Pending => 6,
+            Exit::Alarm => 7,
+            Exit::Differs => 8,
         };
         Self::from(code)
     }
@@ -75,6 +81,16 @@ impl Output {
     pub(super) fn line(&self, text: &str) {
         let mut out = std::io::stdout().lock();
         drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+    }
+
+    /// Prints a line of many, without a pause after each. Whether anybody reads on.
+    pub(super) fn stream(&self, text: &str) -> bool {
+        writeln!(std::io::stdout().lock(), "{text}").is_ok()
+    }
+
+    /// Hands out what was streamed. Whether anybody reads on.
+    pub(super) fn flush(&self) -> bool {
+        std::io::stdout().lock().flush().is_ok()
     }
 
     /// Tells on a terminal how far long work has come, over the line before.
