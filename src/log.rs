@@ -14,6 +14,7 @@
 //! - [`entry`]: what a leaf says, read back and held to its schema.
 //! - [`receipt`]: one payment that anybody can check offline.
 //! - [`tile`]: paths and bytes of tiles and entry bundles (`c2sp.org/tlog-tiles`).
+//! - [`verify`]: checking a whole log, leaf by leaf.
 #![deny(clippy::indexing_slicing)]
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
@@ -24,3 +25,7 @@ pub mod proof;
 pub mod receipt;
 pub mod tile;
 pub mod tree;
+pub mod verify;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -10,8 +10,17 @@ use crate::domain::payment::PaymentId;
 use super::tree::Hash;
 
 mod file;
+mod jwks;
+mod jws;
+mod verify;
+
+#[cfg(test)]
+mod tests;
 
 pub use file::FileError;
+pub use jwks::{KeySetError, public_keys};
+pub use jws::JwsError;
+pub use verify::{ReceiptError, Verified, Which, verify};
 
 /// Schema of receipts, its first version.
 pub const RECEIPT_SCHEMA: &str = "countersign/receipt/1";
@@ -29,7 +38,7 @@ pub struct ProvenLeaf {
     pub proof: Vec<Hash>,
 }
 
-/// A receipt. Nothing of it is verified by holding it.
+/// A receipt. Nothing of it is verified by holding it; see [`verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The payment.
