@@ -18,6 +18,7 @@ mod log;
 mod output;
 mod pay;
 mod policy;
+mod receipt;
 mod reconcile;
 mod serve;
 mod simulate;
@@ -82,6 +83,11 @@ enum Command {
         #[command(subcommand)]
         command: log::LogCommand,
     },
+    /// Check what proves a payment.
+    Receipt {
+        #[command(subcommand)]
+        command: receipt::ReceiptCommand,
+    },
     /// Compare what a bank or rail executed with what was signed.
     Reconcile(reconcile::Reconcile),
     /// Find out what is wrong with this installation, and how to mend it.
@@ -126,6 +132,7 @@ pub fn run() -> ExitCode {
         Command::Policy { command } => policy::run(&command, &output),
         Command::Clock { command } => clock::run(&command, &output),
         Command::Log { command } => log::run(&command, &output),
+        Command::Receipt { command } => receipt::run(&command, &output),
         Command::Reconcile(reconcile) => reconcile::run(&reconcile, &output),
         Command::Doctor(deployed) => doctor::run(&deployed, &output),
         Command::Openapi => openapi(&output),
