@@ -186,7 +186,8 @@ fn denied(entry: &Entry<'_>) -> String {
     let of = |name| entry.text_in("denial", name);
     let rule = of("rule").unwrap_or_default();
     if let (Some(limit), Some(per)) = (of("limit"), of("per")) {
-        return format!("{rule}: {limit} per {per}");
+        let (used, cap) = (measured(entry, &["posted", "pending"]), measured(entry, &["cap"]));
+        return format!("{rule}: {limit} per {per}, {used} used of {cap}");
     }
     let number = ["earlier_payment", "until", "latest", "expected", "purpose", "decided_at"]
         .into_iter()
@@ -194,6 +195,16 @@ fn denied(entry: &Entry<'_>) -> String {
     match number {
         Some((name, number)) => format!("{rule}: {} {number}", name.replace('_', " ")),
         None => rule.to_owned(),
+    }
+}
+
+/// The sum of numbers of a limit: amounts in the scale of the currency, counts as they are.
+fn measured(entry: &Entry<'_>, names: &[&str]) -> String {
+    let number = |name: &&str| entry.text_in("denial", name)?.parse::<u64>().ok();
+    let sum = names.iter().filter_map(number).fold(0, u64::saturating_add);
+    match (entry.text_in("denial", "measure"), entry.payment()) {
+        (Some("amount"), Some(of)) => of.currency.decimal(sum),
+        _ => sum.to_string(),
     }
 }
 

@@ -123,7 +123,7 @@ fn a_line_says_what_matters() {
         told[3],
         format!(
             "3 2027-01-15 08:04:00.000 denied 200.00 EUR settlement-eur kiosk {second} \
-             limit_exceeded: single per key"
+             limit_exceeded: single per key, 0.00 used of 100.00"
         )
     );
     assert!(told[7].ends_with(" by officer"), "{}", told[7]);
