@@ -8,13 +8,11 @@ pub(super) mod directory;
 mod export;
 mod filter;
 mod line;
-#[cfg(test)]
-pub(super) mod sample;
 mod show;
 pub(super) mod source;
 mod tail;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LogCommand {

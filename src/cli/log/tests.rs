@@ -8,10 +8,13 @@ use clap::Parser;
 use super::export::{self, Export};
 use super::filter::{Filter, Sieve};
 use super::line::cells_of;
-use super::sample::{ORIGIN, Sample, whence};
 use super::source::{Source, read};
 use super::*;
 use crate::log::entry::Kind;
+
+pub(in crate::cli) mod sample;
+
+use sample::{ORIGIN, Sample, whence};
 
 #[derive(Parser)]
 struct Line {

@@ -2,7 +2,7 @@
 
 use super::executed::{Line, parse};
 use super::*;
-use crate::cli::log::sample::{Sample, whence};
+use crate::cli::log::tests::sample::{Sample, whence};
 
 fn compared(sample: &Sample, file: &str, period: [Option<&str>; 2]) -> (Comparison, String) {
     let executed = parse(file, None).unwrap();

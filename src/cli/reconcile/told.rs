@@ -14,14 +14,15 @@ use super::executed::Executed;
 const TOLD_MAX: usize = 20;
 
 pub(super) fn json(found: &Comparison) -> Value {
-    let matched = found.matched.iter();
+    let matched = found.matched.iter().map(|(code, (count, sum))| {
+        let (payments, amount) = (count.to_string(), decimal(code, *sum));
+        json!({ "currency": code, "payments": payments, "amount": amount })
+    });
     json!({
         "executed_never_signed": found.never_signed,
         "executed_repeatedly": found.repeated,
         "signed_never_executed": found.never_executed,
-        "matched": matched.map(|(code, (count, sum))| {
-            json!({ "currency": code, "payments": count.to_string(), "amount": decimal(code, *sum) })
-        }).collect::<Vec<_>>(),
+        "matched": matched.collect::<Vec<_>>(),
         "signatures_compared": found.signatures_compared,
     })
 }

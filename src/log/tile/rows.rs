@@ -1,7 +1,7 @@
 //! The hashes of a growing tree, laid out in tiles: what a log publishes, and what whoever checks
 //! one compares with.
 
-use super::{TILE_HEIGHT, TILE_WIDTH, Tile, TileKind};
+use super::{TILE_HEIGHT, Tile, TileKind};
 use crate::log::tree::{Frontier, Hash, TreeFull, TreeHead};
 
 /// The right edge of a tree, and of each level of its tiles. Its size does not depend on the
@@ -45,7 +45,7 @@ impl TileRows {
             }
             let Some(edge) = edges.get_mut(row) else { return };
             edge.push(hash);
-            let index = node.index / u64::from(TILE_WIDTH);
+            let index = node.index.checked_shr(TILE_HEIGHT).unwrap_or(0);
             if let Some(tile) = tile(level, index, edge).filter(|tile| !tile.is_partial()) {
                 full(tile, bytes(edge));
                 edge.clear();
@@ -58,7 +58,8 @@ impl TileRows {
         let size = self.frontier.size();
         (0..).zip(&self.edges).filter_map(move |(level, edge)| {
             let hashes = size.checked_shr(TILE_HEIGHT.saturating_mul(level)).unwrap_or(0);
-            Some((tile(level, hashes / u64::from(TILE_WIDTH), edge)?, bytes(edge)))
+            let index = hashes.checked_shr(TILE_HEIGHT).unwrap_or(0);
+            Some((tile(level, index, edge)?, bytes(edge)))
         })
     }
 }

@@ -24,7 +24,7 @@ use crate::log::note::{Note, NoteKeyName, VerifierKey};
 use crate::log::tile::{TileKind, TileRows};
 use crate::log::tree::Hash;
 
-use super::source::{Source, Whence};
+use super::super::source::{Source, Whence};
 
 /// Name of the log.
 pub(in crate::cli) const ORIGIN: &str = "pay.test.example/log";
