@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a complete countersign installation on SoftHSM in one directory: token, key, certificates,
+# Makes a complete countersign installation on SoftHSM in one directory: token, keys, certificates,
 # configuration, ledger.
 #
 # Started again it keeps what is there and makes what is missing. No file is made twice. Each one is
@@ -11,8 +11,8 @@ usage() {
   cat <<'END'
 usage: softhsm-setup.sh [DIRECTORY]
 
-Makes a countersign installation on SoftHSM in DIRECTORY (default ./run): a token with a generated
-key, a demo authority with certificates, configuration, an empty ledger. A second run changes
+Makes a countersign installation on SoftHSM in DIRECTORY (default ./run): a token with generated
+keys, a demo authority with certificates, configuration, an empty ledger. A second run changes
 nothing. To start over, delete the directory.
 
 environment:
@@ -23,7 +23,7 @@ END
 }
 
 root=$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")
-key=settlement-eur
+keys=(settlement-eur audit)
 days=825 # the longest that some TLS clients accept for a server
 
 main() {
@@ -49,7 +49,8 @@ main() {
   once client.toml client shop
   once client-batch.toml client batch
   make_ledger
-  make_key
+  local key
+  for key in "${keys[@]}"; do make_key "$key"; done
 
   printf '\nStart the daemon with\n\n  SOFTHSM2_CONF=%q \\\n    %q serve --config %q\n' \
     "$SOFTHSM2_CONF" "$countersign" "$PWD/countersign.toml"
@@ -157,19 +158,17 @@ make_token() {
     # A new PIN never fits an old token, and SoftHSM has no way to read the old one out.
     [[ ! -e tokens || -e $pin ]] ||
       refuse "found the token directory tokens, but no $pin; expected the PIN that the token was" \
-        "made with; put the file back (mode 0600), or delete $PWD to start over with a new key"
+        "made with; put the file back (mode 0600), or delete $PWD to start over with new keys"
     once "$pin" openssl rand -hex 16
   done
   if [[ -e tokens ]]; then
     [[ $(tokens_in_view "$SOFTHSM2_CONF") == 1 ]] ||
       refuse "found $(tokens_in_view "$SOFTHSM2_CONF") tokens with the label countersign in" \
-        "$PWD/tokens; expected 1; put the token back, or delete $PWD to start over with a new key"
+        "$PWD/tokens; expected 1; put the token back, or delete $PWD to start over with new keys"
     kept "tokens (label countersign)"
     return
   fi
-  [[ -z $(pinned_thumbprint) ]] ||
-    refuse "found $key pinned in countersign.toml, but not the token directory tokens that has" \
-      "it; put it back, or delete $PWD to start over with a new key"
+  refuse_if_pinned "not the token directory tokens that has it; put it back"
   # Made elsewhere and moved: a run that is cut off leaves no half token under the final name.
   rm -rf tokens.new
   mkdir tokens.new
@@ -308,56 +307,65 @@ authorityKeyIdentifier = keyid:always
 END
 }
 
-# -- the ledger and the key --------------------------------------------------------------------
+# -- the ledger and the keys -------------------------------------------------------------------
 
-# Before the key, so that a pinned key without a ledger can only mean that the ledger was lost.
+# refuse_if_pinned WHAT: a pinned key is beside something that was lost.
+refuse_if_pinned() {
+  local key
+  for key in "${keys[@]}"; do
+    [[ -z $(pinned_thumbprint "$key") ]] ||
+      refuse "found $key pinned in countersign.toml, but $1, or delete $PWD to start over with" \
+        "new keys"
+  done
+}
+
+# Before the keys, so that a pinned key without a ledger can only mean that the ledger was lost.
 make_ledger() {
   if [[ -e state/ledger.sqlite3 ]]; then
     kept "state/ledger.sqlite3"
     return
   fi
-  [[ -z $(pinned_thumbprint) ]] ||
-    refuse "found $key pinned in countersign.toml, but no ledger state/ledger.sqlite3; a new one" \
-      "would forget what was spent: put it back, or delete $PWD to start over with a new key"
+  refuse_if_pinned \
+    "no ledger state/ledger.sqlite3; a new one would forget what was spent: put it back"
   "$countersign" init --config countersign.toml >/dev/null
   made "state/ledger.sqlite3"
 }
 
-# Has the token generate the key, and pins it: from here on no other key passes for it.
+# make_key KEY: has the token generate it, and pins it: from here on no other key passes for it.
 make_key() {
-  local answer thumbprint
-  if [[ -n $(pinned_thumbprint) ]]; then
-    kept "key $key, thumbprint $(pinned_thumbprint)"
+  local key=$1 answer thumbprint
+  if [[ -n $(pinned_thumbprint "$key") ]]; then
+    kept "key $key, thumbprint $(pinned_thumbprint "$key")"
     return
   fi
   if answer=$("$countersign" keys generate "$key" --config countersign.toml --json); then
     thumbprint=$(jq -r '.thumbprint // empty' <<<"$answer")
   else
     # An earlier run may have been cut off between generating the key and pinning it.
-    thumbprint=$(thumbprint_on_token)
+    thumbprint=$(thumbprint_on_token "$key")
   fi
   [[ $thumbprint =~ ^[A-Za-z0-9_-]{43}$ ]] || refuse "the key $key was not generated: $answer"
-  pin "$thumbprint"
-  [[ $(pinned_thumbprint) == "$thumbprint" ]] ||
+  pin "$key" "$thumbprint"
+  [[ $(pinned_thumbprint "$key") == "$thumbprint" ]] ||
     refuse "found no place for the thumbprint in countersign.toml; add this to [keys.$key]:" \
       "thumbprint = \"$thumbprint\""
   made "key $key, thumbprint $thumbprint"
 }
 
-# What the daemon says of the key, having checked that it was generated there and cannot leave.
+# thumbprint_on_token KEY: what the daemon says of the key, having checked that it was generated there and cannot leave.
 thumbprint_on_token() {
   "$countersign" keys list --config countersign.toml --json |
-    jq -r --arg key "$key" 'arrays | .[] | select(.key == $key).thumbprint // empty' || true
+    jq -r --arg key "$1" 'arrays | .[] | select(.key == $key).thumbprint // empty' || true
 }
 
 pinned_thumbprint() {
   [[ ! -e countersign.toml ]] ||
-    sed -nE "/^\[keys\.$key\]/,/^\[/ s/^ *thumbprint *= *\"([^\"]+)\".*/\1/p" countersign.toml
+    sed -nE "/^\[keys\.$1\]/,/^\[/ s/^ *thumbprint *= *\"([^\"]+)\".*/\1/p" countersign.toml
 }
 
-# pin THUMBPRINT: puts it where the template keeps its place.
+# pin KEY THUMBPRINT: puts it where the template keeps its place.
 pin() {
-  sed -E "/^\[keys\.$key\]/,/^\[/ s/^# thumbprint = .*/thumbprint = \"$1\"/" countersign.toml \
+  sed -E "/^\[keys\.$1\]/,/^\[/ s/^# thumbprint = .*/thumbprint = \"$2\"/" countersign.toml \
     >countersign.toml.new
   mv countersign.toml.new countersign.toml
 }

@@ -100,8 +100,8 @@ clean_up() {
 }
 
 set_up() {
-  step "Set up" "softhsm-setup.sh makes a token, has it generate a P-256 key that cannot leave it, \
-and writes certificates, configuration and policy. Everything is in a scratch directory."
+  step "Set up" "softhsm-setup.sh makes a token, has it generate two keys that cannot leave it (P-256 \
+for payments, Ed25519 for the log), and writes certificates, configuration and policy. Everything is in a scratch directory."
   "$root/softhsm-setup.sh" "$scratch/run" >"$scratch/setup" || {
     cat "$scratch/setup" >&2
     failed "set up" "softhsm-setup.sh to end with status 0" "another status; see above"
@@ -112,8 +112,8 @@ and writes certificates, configuration and policy. Everything is in a scratch di
 }
 
 start_daemon() {
-  step "Start the daemon" "It logs in to the token, compares the key there with the pinned \
-thumbprint, checks the key's attributes, and opens its listeners on free ports."
+  step "Start the daemon" "It logs in to the token, compares the keys there with the pinned \
+thumbprints, checks their attributes, and opens its listeners on free ports."
   sed -i -E 's/^(listen = "127\.0\.0\.1):[0-9]+"/\1:0"/' "$run/countersign.toml"
   command_line countersign serve --config countersign.toml
   : >"$scratch/ready"
@@ -275,7 +275,7 @@ compared with what was asked."
   command_line curl --cacert ca.pem "$url"
   curl -sS --fail --max-time 30 --cacert "$run/tls/ca.pem" -o "$jwks" "$url"
   found=$(jq -c '.keys[0]' "$jwks" | jose jwk thp -i - -a S256)
-  pinned=$(sed -nE 's/^thumbprint = "(.*)"/\1/p' "$run/countersign.toml")
+  pinned=$(sed -nE "/^\[keys\.$key\]/,/^\[/ s/^thumbprint = \"(.*)\"/\1/p" "$run/countersign.toml")
   [[ $found == "$pinned" ]] || failed "thumbprint of the key in JWKS" "$pinned, as pinned" "$found"
   held "the key has the thumbprint that is pinned in countersign.toml: $found"
 

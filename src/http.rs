@@ -6,7 +6,7 @@
 //! - [`listener`]: sockets, handshakes, bounds, graceful stop. [`tls`]: files and versions.
 //! - [`callers`]: which caller a client certificate shows.
 //! - [`wire`], `body`: JSON in and out. [`problem`]: refusals as RFC 9457 documents.
-//! - [`payments`], [`keys`], [`public`], [`operations`]: one file per resource.
+//! - [`payments`], [`keys`], [`public`], [`log`], [`operations`]: one file per resource.
 //! - [`document`]: the OpenAPI document. [`metrics`]: figures.
 
 use std::sync::Arc;
@@ -24,6 +24,7 @@ pub mod callers;
 pub mod document;
 pub mod keys;
 pub mod listener;
+pub mod log;
 pub mod metrics;
 pub mod operations;
 pub mod payments;
@@ -45,9 +46,9 @@ pub struct Gateway {
 
 /// The gateway's routes, counted.
 pub fn gateway(gateway: Gateway) -> Router {
-    let metrics = Arc::clone(&gateway.metrics);
     let (routes, _) = document::gateway_routes().split_for_parts();
-    closed(routes.with_state(gateway)).layer(from_fn_with_state(metrics, metrics::observe))
+    let observed = from_fn_with_state(gateway.clone(), metrics::observe);
+    closed(routes.with_state(gateway)).layer(observed)
 }
 
 /// The public routes.

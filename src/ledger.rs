@@ -164,7 +164,8 @@ pub struct Ledger {
 pub struct WriterThread(std::thread::JoinHandle<()>);
 
 impl Ledger {
-    /// Starts the writer on an opened store.
+    /// Starts the writer on an opened store. The events of `first` come before any decision, in its
+    /// commit.
     ///
     /// # Errors
     /// [`OpenError::Io`] if no thread can be started.
@@ -172,6 +173,7 @@ impl Ledger {
         store: sqlite::Store,
         policy: Arc<Policy>,
         clock: Clock,
+        first: Vec<Event>,
     ) -> Result<(Self, WriterThread), OpenError> {
         let (queue, commands) = mpsc::channel(QUEUE_MAX);
         let outcomes = Arc::new(outcomes::Outcomes::default());
@@ -184,6 +186,7 @@ impl Ledger {
             commands,
             Arc::clone(&outcomes),
             Arc::clone(&health),
+            first,
         );
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())

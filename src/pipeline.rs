@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::domain::authorization::SigningAuthorization;
@@ -28,9 +28,17 @@ use crate::hsm::{Hsm, Permit, TokenStatus, Unavailable};
 use crate::ledger::Ledger;
 use crate::ledger::reader::{KeyVersion, Reader};
 
+pub mod anchors;
+pub mod checkpoints;
 mod in_flight;
+mod incidents;
+pub mod published;
 mod refusal;
+pub mod release;
+mod tree;
+pub mod unserved;
 
+use checkpoints::{Audit, Checkpointer, Found, Published};
 use in_flight::InFlight;
 pub use refusal::Refusal;
 
@@ -61,6 +69,8 @@ pub struct Parts {
     pub key_versions: Vec<KeyVersion>,
     /// The clock.
     pub clock: Clock,
+    /// Who signs the heads of the log.
+    pub audit: Audit,
     /// Longest that a signature may take before its attempt is given up.
     pub signing_wait: Duration,
 }
@@ -71,13 +81,24 @@ pub struct Pipeline {
     parts: Arc<Parts>,
     in_flight: Arc<InFlight>,
     reads: Arc<Semaphore>,
+    published: Arc<watch::Sender<Published>>,
+    tally: Arc<unserved::Tally>,
+    release: Arc<release::Release>,
 }
 
 impl Pipeline {
-    /// A pipeline over these parts.
-    pub fn new(parts: Parts) -> Self {
-        let reads = Arc::new(Semaphore::new(READS_MAX));
-        Self { parts: Arc::new(parts), in_flight: Arc::default(), reads }
+    /// A pipeline over these parts, and what signs the log that was found.
+    pub fn new(parts: Parts, log: Found) -> (Self, Checkpointer) {
+        let (growth, published) = log.part();
+        let pipeline = Self {
+            parts: Arc::new(parts),
+            in_flight: Arc::default(),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
+            published: Arc::new(published),
+            tally: Arc::default(),
+            release: Arc::default(),
+        };
+        (pipeline.clone(), Checkpointer::new(pipeline, growth))
     }
 
     /// Has a payment signed, or finds out what became of it. The payment's story goes on when the
@@ -115,6 +136,7 @@ impl Pipeline {
     ) -> Result<Arc<PaymentRecord>, Refusal> {
         // A place at the token first: what is admitted must be able to be signed. Whoever may not
         // use the key gets none, so that denials do not keep others waiting.
+        self.check_not_halted()?;
         let key = submission.payment.key();
         let place = match self.parts.policy.keys.get(key) {
             Some(policy) if policy.callers.contains(&submission.caller) => {
@@ -153,6 +175,9 @@ impl Pipeline {
         place: Permit,
     ) -> Option<Arc<PaymentRecord>> {
         let payment = authorization.payment();
+        if let Err(halted) = self.check_not_halted() {
+            return in_doubt(payment, &halted);
+        }
         let answer = self.parts.hsm.sign(authorization, place);
         let signed = match tokio::time::timeout(self.parts.signing_wait, answer).await {
             Ok(Ok(Ok(signed))) => signed,

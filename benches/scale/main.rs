@@ -127,7 +127,7 @@ fn open(directory: &Path, first: u64) -> Open {
         let wall = Timestamp::from_unix_ms(ms);
         Reading { wall, boot: "scale".to_owned(), since_boot_ms: ms }
     });
-    let (ledger, writer) = Ledger::start(store, Arc::new(policy), clock).unwrap();
+    let (ledger, writer) = Ledger::start(store, Arc::new(policy), clock, Vec::new()).unwrap();
     Open { ledger, writer, time }
 }
 

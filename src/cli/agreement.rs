@@ -2,6 +2,7 @@
 
 use crate::config::Problems;
 use crate::config::deployment::Deployment;
+use crate::domain::key::{Algorithm, KeyId, Purpose};
 use crate::domain::policy::Policy;
 
 /// Everything in which the two files disagree.
@@ -22,6 +23,9 @@ pub(super) fn check(deployment: &Deployment, policy: &Policy) -> Problems {
             ),
             Some(_) => {}
         }
+        if let Some(binding) = deployment.keys.get(id) {
+            check_algorithm(id, key.purpose, binding.algorithm, &mut problems);
+        }
         if key.callers.is_empty() && key.currency.is_some() {
             problems.note(format!("keys.{id}.callers"), "found none; nobody could use the key");
         }
@@ -32,5 +36,34 @@ pub(super) fn check(deployment: &Deployment, policy: &Policy) -> Problems {
             "the deployment has this key, the policy does not; say there what it is for",
         );
     }
+    check_audit_key(deployment, policy, &mut problems);
     problems
+}
+
+/// What a key's purpose takes: orders are ES256 for every verifier there is, checkpoints are what
+/// the token of the audit key can make.
+fn check_algorithm(id: &KeyId, purpose: Purpose, found: Algorithm, problems: &mut Problems) {
+    if (purpose, found) == (Purpose::Settlement, Algorithm::EdDsa) {
+        problems.note(
+            format!("keys.{id}.algorithm"),
+            "found \"EdDSA\"; a settlement key signs orders, and these with \"ES256\" only",
+        );
+    }
+}
+
+/// The key of `[audit]` signs the log and nothing else.
+fn check_audit_key(deployment: &Deployment, policy: &Policy, problems: &mut Problems) {
+    let audit = &deployment.audit.key;
+    match policy.keys.get(audit).map(|key| key.purpose) {
+        // That the policy lacks the key has been noted.
+        None | Some(Purpose::Audit) => {}
+        Some(other) => problems.note(
+            "audit.key",
+            format!(
+                "found \"{audit}\", which the policy has for {}; expected a key with purpose = \
+                 \"audit\": one key, one purpose",
+                other.name()
+            ),
+        ),
+    }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::config::deployment::Deployment;
 use crate::domain::key::KeyId;
-use crate::hsm::Modules;
+use crate::hsm::{KeyReference, Modules};
 
 use super::output::{Exit, Failure, Output};
 use super::{Deployed, tokens};
@@ -49,6 +49,7 @@ enum State {
 pub(super) struct Found {
     key: String,
     token: String,
+    algorithm: &'static str,
     state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
     thumbprint: Option<String>,
@@ -65,7 +66,7 @@ impl Found {
     pub(super) fn verdict(&self) -> Result<String, String> {
         let thumbprint = self.thumbprint.clone().unwrap_or_default();
         match self.state {
-            State::Well => Ok(format!("{thumbprint} on {}", self.token)),
+            State::Well => Ok(format!("{thumbprint} on {}, {}", self.token, self.algorithm)),
             State::Unpinned => Err(format!(
                 "is not pinned; put thumbprint = \"{thumbprint}\" under [keys.{}]",
                 self.key
@@ -90,24 +91,25 @@ pub(super) fn look_at_keys(deployment: &Deployment) -> Vec<Found> {
     let mut all = Vec::new();
     for (name, token) in &deployment.tokens {
         let keys = tokens::keys_on(deployment, name);
-        let found = |key: &KeyId, state, thumbprint, problem| Found {
-            key: key.to_string(),
+        let found = |key: &KeyReference, state, thumbprint, problem| Found {
+            key: key.id.to_string(),
             token: name.clone(),
+            algorithm: key.algorithm.name(),
             state,
             thumbprint,
             problem,
         };
         match modules.survey(tokens::settings(deployment, name, token), &keys) {
             Err(refused) => all.extend(
-                keys.iter().map(|k| found(&k.id, State::Wrong, None, Some(refused.to_string()))),
+                keys.iter().map(|key| found(key, State::Wrong, None, Some(refused.to_string()))),
             ),
             Ok(surveyed) => {
                 all.extend(keys.iter().zip(surveyed).map(|(key, looked)| match looked {
-                    Err(refused) => found(&key.id, State::Wrong, None, Some(refused.to_string())),
+                    Err(refused) => found(key, State::Wrong, None, Some(refused.to_string())),
                     Ok(public) => {
                         let pinned = key.thumbprint.is_some();
                         let state = if pinned { State::Well } else { State::Unpinned };
-                        found(&key.id, state, Some(public.kid().to_string()), None)
+                        found(key, state, Some(public.kid().to_string()), None)
                     }
                 }));
             }
@@ -117,14 +119,16 @@ pub(super) fn look_at_keys(deployment: &Deployment) -> Vec<Found> {
 }
 
 fn told(found: &Found, output: &Output) -> String {
-    let Found { key, token, thumbprint, problem, .. } = found;
+    let Found { key, token, algorithm, thumbprint, problem, .. } = found;
     let name = output.strong(key);
     let thumbprint = thumbprint.as_deref().unwrap_or_default();
     match found.state {
-        State::Well => format!("{} {name} on {token}: {thumbprint}", output.good("well    ")),
+        State::Well => {
+            format!("{} {name} on {token}, {algorithm}: {thumbprint}", output.good("well    "))
+        }
         State::Unpinned => format!(
-            "{} {name} on {token}: {thumbprint}; pin it under [keys.{key}] as thumbprint = \
-             \"{thumbprint}\"",
+            "{} {name} on {token}, {algorithm}: {thumbprint}; pin it under [keys.{key}] as \
+             thumbprint = \"{thumbprint}\"",
             output.warning("unpinned")
         ),
         State::Wrong => format!(
@@ -158,7 +162,8 @@ fn generate(key: &str, deployed: &Deployed, output: &Output) -> Result<Exit, Fai
         .map_err(Failure::broken)?;
     let thumbprint = public.kid().to_string();
     let made = serde_json::json!({
-        "key": id.as_str(), "token": binding.token, "algorithm": "ES256", "thumbprint": thumbprint,
+        "key": id.as_str(), "token": binding.token, "algorithm": public.algorithm().name(),
+        "thumbprint": thumbprint,
     });
     output.show(&made, |_| {
         format!(

@@ -70,7 +70,7 @@ fn compare(
     let (mut standing, mut missed) = (HashMap::new(), Vec::new());
     source.walk(0, size, |position, text| {
         if position % TOLD_EVERY == 0 {
-            output.progress(&format!("{position} of {size} leaves read"));
+            output.bar(position, size, "leaves");
         }
         let entry = read(position, text)?;
         let Some(of) = entry.payment() else { return Ok(ControlFlow::Continue(())) };
@@ -81,7 +81,7 @@ fn compare(
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    output.progress("");
+    output.progress_is_over();
     let recorded = |id: PaymentId| Ok(source.row(id)?.and_then(|row| row.compact_jws()));
     Comparison::new(executed, &standing, missed, source.reader().is_some(), recorded)
 }

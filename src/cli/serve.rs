@@ -10,16 +10,18 @@ use crate::clock::Clock;
 use crate::config::deployment::Deployment;
 use crate::config::policy;
 use crate::http::listener::Listener;
+use crate::pipeline::Pipeline;
+use crate::pipeline::anchors::Anchorer;
+use crate::pipeline::checkpoints::Checkpointer;
 
 use super::output::{Exit, Failure, Output};
 use super::{Deployed, agreement};
 
 mod assembly;
+mod chores;
 
 use assembly::{Daemon, Services};
 
-/// Pause between looks at the revocation list.
-const REFRESH_EVERY: Duration = Duration::from_secs(1);
 /// Longest that payments being signed may take to finish at the end.
 const IDLE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Longest that the tokens' threads may take to close their sessions.
@@ -40,13 +42,14 @@ pub(super) fn run(deployed: &Deployed, output: &Output) -> Result<Exit, Failure>
         )));
     }
     let daemon = assembly::build(&deployment, policy, Clock::system())?;
-    let Daemon { services, hsm, writer } = daemon;
+    let Daemon { services, checkpointer, anchorer, hsm, writer } = daemon;
+    let record = Record { checkpointer, anchorer };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")
         .build()
         .map_err(Failure::broken)?;
-    let served = runtime.block_on(serve(&deployment, services, output));
+    let served = runtime.block_on(serve(&deployment, services, record, output));
     if !hsm.shutdown(TOKENS_WAIT_MAX) {
         tracing::warn!("a token session is stuck and was left behind");
     }
@@ -60,6 +63,7 @@ pub(super) fn run(deployed: &Deployed, output: &Output) -> Result<Exit, Failure>
 async fn serve(
     deployment: &Deployment,
     services: Services,
+    mut record: Record,
     output: &Output,
 ) -> Result<(), Failure> {
     let pipeline = services.pipeline.clone();
@@ -67,17 +71,11 @@ async fn serve(
     let listeners = services.listen(deployment).await?;
     // Before anybody is told that we are ready: whoever is may tell us to stop.
     let told_to_stop = StopSignals::new()?;
+    // Puts the start on the log. What hinders it is told in readiness.
+    drop(pipeline.ledger().probe().await);
     announce(&listeners, output)?;
 
-    let resuming = pipeline.clone();
-    let resumer = tokio::spawn(async move { resuming.resume_in_doubt().await });
-    let refresher = tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(REFRESH_EVERY).await;
-            let callers = Arc::clone(&callers);
-            drop(tokio::task::spawn_blocking(move || callers.refresh()).await);
-        }
-    });
+    let mut chores = chores::start(&pipeline, &callers);
     let (stop, stopping) = watch::channel(false);
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {
@@ -87,16 +85,45 @@ async fn serve(
             drop(stopping.wait_for(|stop| *stop).await);
         }));
     }
+    let (log, until) = (pipeline.clone(), stopping.clone());
+    let recording = tokio::spawn(async move {
+        record.keep(&log, until).await;
+        record
+    });
     told_to_stop.either().await;
     tracing::info!("stopping: no new connections, requests in progress finish");
     stop.send_replace(true);
     while serving.join_next().await.is_some() {}
-    resumer.abort();
-    refresher.abort();
+    chores.shutdown().await;
     if tokio::time::timeout(IDLE_WAIT_MAX, pipeline.idle()).await.is_err() {
         tracing::warn!("payments are in doubt at the end; they are signed again at the next start");
     }
+    chores::count_strangers(&pipeline, &callers);
+    pipeline.record_stop().await;
+    if let Ok(mut record) = recording.await {
+        record.finish(&pipeline).await;
+    }
     Ok(())
+}
+
+/// What signs the heads of the log, and has the tokens remember them.
+struct Record {
+    checkpointer: Checkpointer,
+    anchorer: Anchorer,
+}
+
+impl Record {
+    /// Works until `stopping` is true.
+    async fn keep(&mut self, pipeline: &Pipeline, stopping: watch::Receiver<bool>) {
+        let (mut one, mut other) = (stopping.clone(), stopping);
+        tokio::join!(self.checkpointer.run(&mut one), self.anchorer.run(pipeline, &mut other));
+    }
+
+    /// Signs and anchors the end.
+    async fn finish(&mut self, pipeline: &Pipeline) {
+        self.checkpointer.make().await;
+        self.anchorer.write(pipeline).await;
+    }
 }
 
 /// One line that scripts wait for: everything listens now, and where.

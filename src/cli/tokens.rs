@@ -30,6 +30,7 @@ pub(super) fn reference(id: &KeyId, key: &KeyBinding) -> KeyReference {
         id: id.clone(),
         label: key.label.clone(),
         object_id: key.object_id.clone(),
+        algorithm: key.algorithm,
         thumbprint: key.thumbprint.clone(),
         waive_decrypt: key.waive_decrypt,
     }

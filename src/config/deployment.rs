@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::domain::key::{KeyId, Kid};
+use crate::domain::key::{Algorithm, KeyId, Kid};
 use crate::domain::time::Duration;
 
 use super::{ConfigError, Problems, parse, read};
@@ -31,6 +31,8 @@ pub struct Deployment {
     pub tokens: BTreeMap<String, TokenSettings>,
     /// Keys by name.
     pub keys: BTreeMap<KeyId, KeyBinding>,
+    /// The log of decisions.
+    pub audit: Audit,
     /// Log lines.
     pub log: Log,
 }
@@ -94,6 +96,8 @@ pub struct TokenSettings {
     pub queue: usize,
     /// Longest that one call may take.
     pub deadline: Duration,
+    /// Whether it keeps anchors of the log. `false` for tokens without writable data objects.
+    pub anchors: bool,
 }
 
 /// Where a PIN comes from. Never the command line, never the environment.
@@ -116,10 +120,21 @@ pub struct KeyBinding {
     pub label: String,
     /// `CKA_ID`.
     pub object_id: Vec<u8>,
+    /// What it signs with.
+    pub algorithm: Algorithm,
     /// RFC 7638 thumbprint of the public key: the pin. Absent until the key is generated.
     pub thumbprint: Option<Kid>,
     /// Whether `CKA_DECRYPT` may be true (some modules report it for every key).
     pub waive_decrypt: bool,
+}
+
+/// The log of decisions that others check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// The key that signs its checkpoints, among those of the deployment.
+    pub key: KeyId,
+    /// Longest that the anchors on the tokens may be behind the log.
+    pub anchor_interval: Duration,
 }
 
 /// Log lines.
@@ -141,7 +156,7 @@ impl Deployment {
         let base = path.parent().unwrap_or(Path::new("."));
         let mut problems = Problems::default();
         let checked = file.check(base, &mut problems);
-        problems.or_else(path, Some(checked))
+        problems.or_else(path, checked)
     }
 
     /// The ledger's file.

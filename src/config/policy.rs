@@ -135,10 +135,56 @@ fn check_key(
     if purpose == Some(Purpose::Settlement) && key.currency.is_none() {
         problems.note(format!("{place}.currency"), "missing; a settlement key has one currency");
     }
+    if purpose == Some(Purpose::Audit) {
+        signs_nothing_for_callers(place, key, problems);
+    }
     let validity = key.validity.as_deref().unwrap_or("24h");
     let validity = problems.keep(duration(&format!("{place}.validity"), validity));
+    let allowed = allowed_callers(place, purpose, key, callers, problems);
+    let scope = Scope::Key(id.clone());
+    let limits = limits::of_key(place, key, &scope, currency, problems);
+    let creditors = check_creditors(place, key, problems);
+    let anchored_from = key.anchored_from.as_deref().zip(currency).and_then(|(text, currency)| {
+        problems.keep(currency.minor_units(&format!("{place}.anchored_from"), text))
+    });
+    let validity = validity?;
+    let purpose = purpose?;
+    let callers = allowed;
+    Some(KeyPolicy { purpose, currency, callers, validity, anchored_from, creditors, limits })
+}
+
+/// An audit key signs the log for the daemon itself: what the policy could say about payments would
+/// only be misunderstood.
+fn signs_nothing_for_callers(place: &str, key: &file::Key, problems: &mut Problems) {
+    for (name, is_there) in [
+        ("currency", key.currency.is_some()),
+        ("callers", key.callers.as_ref().is_some_and(|callers| !callers.is_empty())),
+        ("validity", key.validity.is_some()),
+        ("anchored_from", key.anchored_from.is_some()),
+        ("limits", key.limits.is_some()),
+        ("creditors_allowed", key.creditors_allowed.is_some()),
+        ("creditors_denied", !key.creditors_denied.is_empty()),
+        ("creditor_cooling_off", key.creditor_cooling_off.is_some()),
+    ] {
+        if is_there {
+            let detail = "an audit key signs the log and no payments; expected none: remove it";
+            problems.note(format!("{place}.{name}"), detail);
+        }
+    }
+}
+
+fn allowed_callers(
+    place: &str,
+    purpose: Option<Purpose>,
+    key: &file::Key,
+    callers: &BTreeMap<CallerId, Caller>,
+    problems: &mut Problems,
+) -> BTreeSet<CallerId> {
+    if key.callers.is_none() && purpose != Some(Purpose::Audit) {
+        problems.note(format!("{place}.callers"), "missing; say who may use the key");
+    }
     let mut allowed = BTreeSet::new();
-    for name in &key.callers {
+    for name in key.callers.iter().flatten() {
         match CallerId::parse("", name).ok().filter(|id| callers.contains_key(id)) {
             Some(id) if !allowed.insert(id.clone()) => {
                 problems.note(format!("{place}.callers"), format!("names \"{name}\" twice"));
@@ -150,11 +196,7 @@ fn check_key(
             }
         }
     }
-    let scope = Scope::Key(id.clone());
-    let limits = limits::of_key(place, key, &scope, currency, problems);
-    let creditors = check_creditors(place, key, problems);
-    let validity = validity?;
-    Some(KeyPolicy { purpose: purpose?, currency, callers: allowed, validity, creditors, limits })
+    allowed
 }
 
 fn check_creditors(place: &str, key: &file::Key, problems: &mut Problems) -> Creditors {

@@ -47,6 +47,8 @@ pub struct KeyPolicy {
     pub callers: BTreeSet<CallerId>,
     /// How long a payment may take to be signed, and the default of `expires_at`.
     pub validity: Duration,
+    /// Minor units from which on a signature leaves only once a token remembers its leaf.
+    pub anchored_from: Option<u64>,
     /// Who may be paid.
     pub creditors: Creditors,
     /// All must pass, the key's own first. Empty only where the policy says `unlimited`.

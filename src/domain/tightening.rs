@@ -87,6 +87,9 @@ impl Changes {
         let code = |key: &KeyPolicy| key.currency.map(Currency::code).unwrap_or_default();
         self.unless_same(&format!("{place}: currency"), &code(old), &code(new));
         self.unless_same(&format!("{place}: validity"), &old.validity, &new.validity);
+        if old.anchored_from != new.anchored_from {
+            self.loosens(format!("{place}: anchored_from changed"));
+        }
         let (removed, added) = differences(&old.callers, &new.callers);
         removed.for_each(|id| self.tightens(format!("{place}: caller {id} removed")));
         added.for_each(|id| self.loosens(format!("{place}: caller {id} added")));

@@ -1,8 +1,8 @@
 //! PKCS#11 tokens: modules loaded once, one login per token, sessions whose keys were checked.
 //!
 //! Only this file and its folder name cryptoki. Not here: threads, queues, retries (the pool has
-//! them). Nothing here overwrites or deletes an object, changes an attribute, sets a PIN, or calls
-//! `C_Logout`: a mismatch is told and never repaired. The process must not fork once a module is
+//! them). Nothing here sets a PIN or calls `C_Logout`, and the only objects that are ever replaced
+//! are anchors: a mismatch is told and never repaired. The process must not fork once a module is
 //! initialised.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,9 @@ use crate::domain::key::PublicKey;
 use super::pin::PinSource;
 use super::token::{KeyReference, Token, TokenError, TokenModule};
 
+mod anchor;
 mod attributes;
+mod curve;
 mod fault;
 mod generate;
 mod library;
@@ -23,6 +25,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use anchor::Pkcs11Anchors;
 use library::Library;
 use login::Access;
 use session::Pkcs11Session;
@@ -66,16 +69,17 @@ impl Modules {
         let library = self.library(&settings.module)?;
         let access = Access::new(settings, library);
         access.log_in()?;
-        Ok(Pkcs11Module { access, keys })
+        Ok(Pkcs11Module { access: Arc::new(access), keys })
     }
 
-    /// Generates a P-256 key pair (`C_GenerateKeyPair`) that cannot leave the token, and checks
-    /// what came out as every later start will. The result is the public key to pin.
+    /// Generates a key pair of the key's algorithm (`C_GenerateKeyPair`) that cannot leave the
+    /// token, and checks what came out as every later start will. The result is the public key to
+    /// pin.
     ///
     /// # Errors
-    /// [`TokenError::KeyExists`] if the label or the id is taken, [`TokenError::Attribute`] if the
-    /// token did not make the key as asked (it is left there for a person to look at), or any
-    /// other [`TokenError`].
+    /// [`TokenError::KeyExists`] if label or id are taken, [`TokenError::NoAlgorithm`] if the
+    /// token knows no such keys, [`TokenError::Attribute`] if it did not make the key as asked (it
+    /// is left there for a person to look at), or any other [`TokenError`].
     pub fn generate(
         &self,
         settings: Pkcs11Settings,
@@ -120,8 +124,16 @@ impl Modules {
 
 /// One token of a module, logged in.
 pub struct Pkcs11Module {
-    access: Access,
+    access: Arc<Access>,
     keys: Vec<KeyReference>,
+}
+
+impl Pkcs11Module {
+    /// The anchors on this token. Nothing is opened, looked for or made yet; one handle per token
+    /// is enough, and several share a session.
+    pub fn anchors(&self) -> Pkcs11Anchors {
+        Pkcs11Anchors::new(self.access.clone())
+    }
 }
 
 impl TokenModule for Pkcs11Module {

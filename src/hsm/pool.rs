@@ -9,14 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 
 use crate::domain::authorization::{Signed, SigningAuthorization};
-use crate::domain::key::{KeyId, PublicKey};
+use crate::domain::key::{KeyId, PublicKey, Purpose};
+use crate::log::message::AuditMessage;
 
 use super::token::{TokenError, TokenModule};
-use super::worker::{Job, Worker};
+use super::worker::{Inbox, Job, Worker};
 
 mod answers;
 mod breaker;
@@ -28,6 +29,9 @@ mod tests;
 pub use answers::{SignFailure, TokenStatus, Unavailable};
 pub(in crate::hsm) use breaker::{PinnedKey, TokenState};
 
+/// Most audit messages that wait for one token. They have a queue of their own, which workers look
+/// at first: payments do not crowd them out, and there are never more than a few a second.
+const AUDIT_QUEUE_MAX: usize = 8;
 /// Longest that the first session of a token may take to open, in seconds.
 const START_SECONDS_MAX: u64 = 30;
 
@@ -43,7 +47,18 @@ pub struct TokenPlan {
     pub deadline: Duration,
     /// The keys that sign, with the public halves that signatures are verified against; see
     /// [`public_keys`]. A key belongs to one plan.
-    pub keys: Vec<(KeyId, PublicKey)>,
+    pub keys: Vec<PlannedKey>,
+}
+
+/// A key that signs.
+#[derive(Debug, Clone)]
+pub struct PlannedKey {
+    /// Its name.
+    pub id: KeyId,
+    /// What it signs: a settlement key payments, an audit key audit messages, others nothing yet.
+    pub purpose: Purpose,
+    /// What its signatures are verified against.
+    pub public: PublicKey,
 }
 
 /// The public halves of keys, read from a session that compared them with their pins.
@@ -52,13 +67,13 @@ pub struct TokenPlan {
 /// Any [`TokenError`] of opening a session.
 pub fn public_keys(
     module: &dyn TokenModule,
-    keys: impl IntoIterator<Item = KeyId>,
-) -> Result<Vec<(KeyId, PublicKey)>, TokenError> {
+    keys: impl IntoIterator<Item = (KeyId, Purpose)>,
+) -> Result<Vec<PlannedKey>, TokenError> {
     let mut session = module.open()?;
     keys.into_iter()
-        .map(|key| {
-            let public = session.public_key(&key)?;
-            Ok((key, public))
+        .map(|(id, purpose)| {
+            let public = session.public_key(&id)?;
+            Ok(PlannedKey { id, purpose, public })
         })
         .collect()
 }
@@ -85,10 +100,16 @@ struct Inner {
     ended: Receiver<()>,
 }
 
-/// The queue of one token.
+/// The queues of one token.
 struct Line {
     state: Arc<TokenState>,
-    jobs: RwLock<Option<Sender<Job>>>,
+    queues: RwLock<Option<Queues>>,
+}
+
+/// Where jobs are put.
+struct Queues {
+    payments: Sender<Job>,
+    audit: Sender<Job>,
 }
 
 /// What every thread is given: how it learns to end, and tells that it has.
@@ -113,7 +134,7 @@ impl Hsm {
         let mut lines = Vec::with_capacity(plans.len());
         let mut line_of_key = BTreeMap::new();
         for plan in plans {
-            line_of_key.extend(plan.keys.iter().map(|(key, _)| (key.clone(), lines.len())));
+            line_of_key.extend(plan.keys.iter().map(|key| (key.id.clone(), lines.len())));
             lines.push(Line::start(plan, &lifeline, monotonic)?);
         }
         let closing = Mutex::new(Some(closer));
@@ -125,7 +146,9 @@ impl Hsm {
     /// # Errors
     /// [`Unavailable`].
     pub fn permit(&self, key: &KeyId) -> Result<Permit, Unavailable> {
-        let line = self.line(key).ok_or_else(|| Unavailable::UnknownKey(key.clone()))?;
+        let settles = |line: &&Line| line.state.purpose(key) == Some(Purpose::Settlement);
+        let line = self.line(key).filter(settles);
+        let line = line.ok_or_else(|| Unavailable::UnknownKey(key.clone()))?;
         if !line.state.usable() {
             let (token, reason) = (line.state.name().to_owned(), line.state.reason());
             return Err(Unavailable::Down { token, reason });
@@ -149,14 +172,26 @@ impl Hsm {
             refuse(reply, "the permit is for another token");
             return answer;
         };
-        let jobs = line.jobs.read().unwrap_or_else(PoisonError::into_inner);
-        match jobs.as_ref() {
-            None => refuse(reply, "the daemon is stopping"),
-            // It cannot be full: it has as many places as there are permits.
-            Some(jobs) => {
-                if let Err(refused) = jobs.try_send(Job { authorization, permit, reply }) {
-                    refuse(refused.into_inner().reply, "its threads have ended");
-                }
+        // It cannot be full: it has as many places as there are permits.
+        line.put(Job::Payment { authorization, permit, reply }, |queues| &queues.payments);
+        answer
+    }
+
+    /// Has an audit key sign the head of a log. What comes back has been verified against the
+    /// pinned key and is as notes have it: 64 bytes of Ed25519, or P-256 in DER.
+    ///
+    /// It takes no permit and waits for no payment but those that are being signed.
+    pub fn sign_audit(
+        &self,
+        key: &KeyId,
+        message: AuditMessage,
+    ) -> oneshot::Receiver<Result<Vec<u8>, SignFailure>> {
+        let (reply, answer) = oneshot::channel();
+        match self.line(key) {
+            None => refuse(reply, "no token has the key"),
+            Some(line) => {
+                let job = Job::Audit { key: key.clone(), message, reply };
+                line.put(job, |queues| &queues.audit);
             }
         }
         answer
@@ -171,7 +206,7 @@ impl Hsm {
     /// the threads to close their sessions. Tells whether they all have; a stuck one has not.
     pub fn shutdown(&self, wait: Duration) -> bool {
         for line in &self.0.lines {
-            *line.jobs.write().unwrap_or_else(PoisonError::into_inner) = None;
+            *line.queues.write().unwrap_or_else(PoisonError::into_inner) = None;
         }
         *self.0.closing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.0.ended.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
@@ -182,7 +217,7 @@ impl Hsm {
     }
 }
 
-fn refuse(reply: oneshot::Sender<Result<Signed, SignFailure>>, reason: &'static str) {
+fn refuse<T>(reply: oneshot::Sender<Result<T, SignFailure>>, reason: &'static str) {
     // Whoever is gone does not mind.
     drop(reply.send(Err(SignFailure::NotAsked { reason })));
 }
@@ -193,11 +228,13 @@ impl Line {
         lifeline: &Lifeline,
         monotonic: fn() -> Instant,
     ) -> Result<Self, TokenError> {
-        let (sender, jobs) = bounded(plan.queue.max(1));
+        let (payments, payment_jobs) = bounded(plan.queue.max(1));
+        let (audit, audit_jobs) = bounded(AUDIT_QUEUE_MAX);
         let state = Arc::new(TokenState::new(&plan, monotonic)?);
         let worker = |seat| {
             let closing = lifeline.closing.clone();
-            Worker::new(state.clone(), plan.module.clone(), seat, jobs.clone(), closing)
+            let inbox = Inbox::new(audit_jobs.clone(), payment_jobs.clone());
+            Worker::new(state.clone(), plan.module.clone(), seat, inbox, closing)
         };
         let (tell, opened) = bounded(1);
         spawn(worker(0), lifeline, Some(tell))?;
@@ -211,7 +248,21 @@ impl Line {
         for seat in 1..plan.sessions {
             spawn(worker(seat), lifeline, None)?;
         }
-        Ok(Self { state, jobs: RwLock::new(Some(sender)) })
+        Ok(Self { state, queues: RwLock::new(Some(Queues { payments, audit })) })
+    }
+
+    /// Puts a job into one of the queues, or answers it at once.
+    fn put(&self, job: Job, queue: impl FnOnce(&Queues) -> &Sender<Job>) {
+        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
+        let (job, reason) = match queues.as_ref().map(queue) {
+            None => (job, "the daemon is stopping"),
+            Some(queue) => match queue.try_send(job) {
+                Ok(()) => return,
+                Err(TrySendError::Full(job)) => (job, "as many as may wait are waiting"),
+                Err(TrySendError::Disconnected(job)) => (job, "its threads have ended"),
+            },
+        };
+        job.refuse(SignFailure::NotAsked { reason });
     }
 }
 

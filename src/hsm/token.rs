@@ -1,5 +1,5 @@
-//! What a token is to the rest of the daemon: sessions that tell public keys and sign digests, and
-//! every way in which that fails.
+//! What a token is to the rest of the daemon: sessions that tell public keys and sign payments and
+//! checkpoints, and every way in which that fails.
 //!
 //! Not here: PKCS#11 itself, threads, retries. A session is used by one thread at a time and knows
 //! nothing about its neighbours.
@@ -9,13 +9,15 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::domain::authorization::SigningAuthorization;
-use crate::domain::key::{KeyId, Kid, PublicKey};
+use crate::domain::key::{Algorithm, KeyId, Kid, PublicKey};
+use crate::log::message::AuditMessage;
 
 mod error;
 
 pub use error::TokenError;
 
-/// SHA-256 of an authorised signing input: the only thing that a token is asked to sign.
+/// SHA-256 of an authorised signing input: with [`AuditMessage`] the only thing that a token is
+/// asked to sign.
 ///
 /// It cannot be made from bytes, only from an authorization, and only inside this module.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct KeyReference {
     pub label: String,
     /// `CKA_ID` of both halves.
     pub object_id: Vec<u8>,
+    /// What it signs with: tells the type of the key (`CKA_KEY_TYPE`) and its curve.
+    pub algorithm: Algorithm,
     /// The pin. `None` only while a key is generated or surveyed: a key without one never signs.
     pub thumbprint: Option<Kid>,
     /// Whether `CKA_DECRYPT` may be true or absent: some modules report it for every key.
@@ -70,6 +74,13 @@ pub trait Token: Send {
     /// # Errors
     /// [`TokenError::UnknownKey`], or [`TokenError::Call`] with what the token answered.
     fn sign_digest(&mut self, key: &KeyId, digest: &SigningDigest) -> Result<Vec<u8>, TokenError>;
+
+    /// Signs the message of an audit key: `CKM_EDDSA` over its bytes, or `CKM_ECDSA` over their
+    /// SHA-256. Returns what the token gave, just as [`Self::sign_digest`] does.
+    ///
+    /// # Errors
+    /// [`TokenError::UnknownKey`], or [`TokenError::Call`] with what the token answered.
+    fn sign_audit(&mut self, key: &KeyId, message: &AuditMessage) -> Result<Vec<u8>, TokenError>;
 
     /// Asks whether session and token still answer (`C_GetSessionInfo`, `C_GetTokenInfo`), without
     /// signing.

@@ -7,33 +7,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use tokio::sync::oneshot;
+use crossbeam_channel::Receiver;
 
 use crate::domain::authorization::{Signed, SigningAuthorization};
-use crate::domain::key::{KeyId, Signature};
+use crate::domain::key::{Algorithm, KeyId, Purpose, Signature};
+use crate::log::message::AuditMessage;
+use crate::log::note::der_signature;
 
-use super::pool::{Permit, PinnedKey, SignFailure, TokenState};
+use super::pool::{PinnedKey, SignFailure, TokenState};
 use super::token::{SigningDigest, Token, TokenError, TokenModule};
 
+mod inbox;
 mod recovery;
+
+use inbox::Next;
+pub(super) use inbox::{Inbox, Job};
 
 /// How long a worker is idle before it asks whether its session still works.
 const PROBE_AFTER: Duration = Duration::from_secs(1);
-
-/// One signature to be made.
-pub(super) struct Job {
-    pub(super) authorization: SigningAuthorization,
-    pub(super) permit: Permit,
-    pub(super) reply: oneshot::Sender<Result<Signed, SignFailure>>,
-}
 
 /// The owner of one session, or of none while the token is down.
 pub(super) struct Worker {
     token: Arc<TokenState>,
     module: Arc<dyn TokenModule>,
     seat: usize,
-    jobs: Receiver<Job>,
+    inbox: Inbox,
     closing: Receiver<()>,
     session: Option<Box<dyn Token>>,
     /// Pause before the next attempt to open a session; zero after a success.
@@ -45,10 +43,10 @@ impl Worker {
         token: Arc<TokenState>,
         module: Arc<dyn TokenModule>,
         seat: usize,
-        jobs: Receiver<Job>,
+        inbox: Inbox,
         closing: Receiver<()>,
     ) -> Self {
-        Self { token, module, seat, jobs, closing, session: None, pause: Duration::ZERO }
+        Self { token, module, seat, inbox, closing, session: None, pause: Duration::ZERO }
     }
 
     pub(super) fn thread_name(&self) -> String {
@@ -64,41 +62,48 @@ impl Worker {
         self.open()
     }
 
-    /// Works until the queue is closed and empty.
+    /// Works until the queues are closed and empty.
     pub(super) fn run(&mut self) {
         while self.has_session() {
-            match self.jobs.recv_timeout(PROBE_AFTER) {
-                Ok(job) => self.serve(job),
-                Err(RecvTimeoutError::Timeout) => self.probe(),
-                Err(RecvTimeoutError::Disconnected) => return,
+            match self.inbox.next(PROBE_AFTER) {
+                Next::Job(job) => self.serve(job),
+                Next::Nothing => self.probe(),
+                Next::Closed => return,
             }
         }
     }
 
+    /// Answers a job. For what was given up by its deadline the token is not asked: nobody would
+    /// record it. Whoever is gone when the answer comes finds the payment in doubt.
     fn serve(&mut self, job: Job) {
-        let Job { authorization, permit, reply } = job;
-        drop(permit);
-        if reply.is_closed() {
-            // Given up by its deadline: the token is not asked for what nobody would record.
-            return;
+        match job {
+            Job::Payment { authorization, permit, reply } => {
+                drop(permit);
+                if !reply.is_closed() {
+                    let answer = self.sign_payment(authorization);
+                    self.token.count(answer.is_ok());
+                    drop(reply.send(answer));
+                }
+            }
+            Job::Audit { key, message, reply } => {
+                if !reply.is_closed() {
+                    let answer = self.sign_audit(&key, &message);
+                    self.token.count(answer.is_ok());
+                    drop(reply.send(answer));
+                }
+            }
         }
-        let answer = self.sign(authorization);
-        self.token.count(answer.is_ok());
-        // Whoever is gone finds the payment in doubt.
-        drop(reply.send(answer));
     }
 
     fn refuse(&self, job: Job) {
         self.token.count(false);
-        drop(job.reply.send(Err(self.down(self.token.reason()))));
+        job.refuse(self.down(self.token.reason()));
     }
 
-    fn sign(&mut self, authorization: SigningAuthorization) -> Result<Signed, SignFailure> {
+    fn sign_payment(&mut self, authorization: SigningAuthorization) -> Result<Signed, SignFailure> {
         let token = self.token.clone();
         let key = authorization.key();
-        let Some(pinned) = token.keys.get(key) else {
-            return Err(SignFailure::NotAsked { reason: "the token does not have the key" });
-        };
+        let pinned = pinned(&token, key, Purpose::Settlement)?;
         if authorization.kid() != pinned.public.kid() {
             return Err(SignFailure::KeyMismatch {
                 authorised: authorization.kid().to_string(),
@@ -107,25 +112,55 @@ impl Worker {
         }
         let digest = SigningDigest::of(&authorization);
         let message = authorization.signing_input().to_ascii();
+        let ask = |session: &mut dyn Token| session.sign_digest(key, &digest);
+        let signature = self.signature(key, pinned, message.as_bytes(), ask)?;
+        Ok(authorization.fulfilled(signature))
+    }
+
+    /// The signature as notes have it.
+    fn sign_audit(&mut self, key: &KeyId, message: &AuditMessage) -> Result<Vec<u8>, SignFailure> {
+        let token = self.token.clone();
+        let pinned = pinned(&token, key, Purpose::Audit)?;
+        let algorithm = pinned.public.algorithm();
+        if let Some(reason) = message.refusal(algorithm) {
+            return Err(SignFailure::NotAsked { reason });
+        }
+        let ask = |session: &mut dyn Token| session.sign_audit(key, message);
+        let signature = self.signature(key, pinned, &message.to_bytes(), ask)?;
+        Ok(match algorithm {
+            Algorithm::Es256 => der_signature(&signature),
+            Algorithm::EdDsa => signature.as_bytes().to_vec(),
+        })
+    }
+
+    /// A verified signature over `message`, which is what `ask` asks for; after a failure once
+    /// more, in a session that is opened for it.
+    fn signature(
+        &mut self,
+        key: &KeyId,
+        pinned: &PinnedKey,
+        message: &[u8],
+        ask: impl Fn(&mut dyn Token) -> Result<Vec<u8>, TokenError>,
+    ) -> Result<Signature, SignFailure> {
+        let token = self.token.clone();
         if token.condemned() {
             return Err(self.down(token.reason()));
         }
-        if let Ok(signature) = self.attempt(key, pinned, &digest, message.as_bytes()) {
-            return Ok(authorization.fulfilled(signature));
+        if let Ok(signature) = self.attempt(key, pinned, message, &ask) {
+            return Ok(signature);
         }
         if let Err(refused) = self.open() {
             token.note(&refused);
             return Err(self.down(refused.to_string()));
         }
         tracing::info!(token = token.name(), "session opened again");
-        match self.attempt(key, pinned, &digest, message.as_bytes()) {
-            Ok(signature) => Ok(authorization.fulfilled(signature)),
-            Err(refused @ TokenError::BadSignature { .. }) => Err(SignFailure::WrongSignature {
+        self.attempt(key, pinned, message, &ask).map_err(|refused| match refused {
+            TokenError::BadSignature { .. } => SignFailure::WrongSignature {
                 token: token.name().to_owned(),
                 reason: refused.to_string(),
-            }),
-            Err(refused) => Err(self.down(refused.to_string())),
-        }
+            },
+            _ => self.down(refused.to_string()),
+        })
     }
 
     /// Asks the token once and verifies its answer in software. Any error costs the session.
@@ -133,15 +168,15 @@ impl Worker {
         &mut self,
         key: &KeyId,
         pinned: &PinnedKey,
-        digest: &SigningDigest,
         message: &[u8],
+        ask: impl Fn(&mut dyn Token) -> Result<Vec<u8>, TokenError>,
     ) -> Result<Signature, TokenError> {
         let token = self.token.clone();
         let answer = match &mut self.session {
             None => Err(TokenError::SessionLost { state: "closed".to_owned() }),
             Some(session) => {
                 let _call = token.begin_call(self.seat);
-                session.sign_digest(key, digest)
+                ask(session.as_mut())
             }
         };
         let verified = answer.and_then(|bytes| {
@@ -194,6 +229,21 @@ impl Worker {
 
     fn down(&self, reason: String) -> SignFailure {
         SignFailure::TokenDown { token: self.token.name().to_owned(), reason }
+    }
+}
+
+/// The pinned key, if it is for what it is to sign (P6).
+fn pinned<'a>(
+    token: &'a TokenState,
+    key: &KeyId,
+    asked: Purpose,
+) -> Result<&'a PinnedKey, SignFailure> {
+    match token.keys.get(key) {
+        Some(pinned) if pinned.purpose == asked => Ok(pinned),
+        Some(PinnedKey { purpose, .. }) => {
+            Err(SignFailure::WrongPurpose { key: key.clone(), purpose: *purpose, asked })
+        }
+        None => Err(SignFailure::NotAsked { reason: "the token does not have the key" }),
     }
 }
 

@@ -46,6 +46,8 @@ pub struct CallerVerifier {
     revocations: Option<PathBuf>,
     /// Counts the changes of `current`, so that connections know when to ask again.
     generation: AtomicU64,
+    /// Connections that showed no caller, since they were last taken.
+    turned_away: AtomicU64,
     current: RwLock<Current>,
 }
 
@@ -94,6 +96,7 @@ impl CallerVerifier {
             roots: Arc::new(roots),
             revocations: revocations.map(Path::to_owned),
             generation: AtomicU64::new(0),
+            turned_away: AtomicU64::new(0),
             current: RwLock::new(Current::refusing(String::new())),
         };
         let list = verifier.read_list();
@@ -169,6 +172,16 @@ impl CallerVerifier {
     }
 
     /// The one caller that a certificate shows, by fingerprint or by URI.
+    /// Counts a connection that showed no caller.
+    pub(super) fn turn_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections showed no caller since this was last asked.
+    pub fn take_turned_away(&self) -> u64 {
+        self.turned_away.swap(0, Ordering::Relaxed)
+    }
+
     fn identify(&self, leaf: &CertificateDer<'_>) -> Result<CallerId, Error> {
         let parsed = X509Certificate::from_der(leaf)
             .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 use crate::pipeline::Pipeline;
 
 use super::operations::Operations;
-use super::{Gateway, keys, operations, payments, public};
+use super::{Gateway, keys, log, operations, payments, public};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -38,7 +38,12 @@ pub(super) fn gateway_routes() -> OpenApiRouter<Gateway> {
 
 /// Routes of the public listener.
 pub(super) fn public_routes() -> OpenApiRouter<Pipeline> {
-    OpenApiRouter::new().routes(routes!(public::key_set)).routes(routes!(public::document))
+    OpenApiRouter::new()
+        .routes(routes!(public::key_set))
+        .routes(routes!(public::document))
+        .routes(routes!(log::checkpoint))
+        .routes(routes!(log::key))
+        .routes(routes!(log::tile))
 }
 
 /// Routes of the operations listener.

@@ -129,9 +129,9 @@ async fn connection(
             serve(shake(acceptor, stream).await?, routes, None, watcher).await
         }
         Security::Callers(acceptor, callers) => {
-            let stream = shake(acceptor, stream).await?;
+            let stream = shake(acceptor, stream).await.inspect_err(|_| callers.turn_away())?;
             let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-            let peer = callers.peer(chain).map_err(told)?;
+            let peer = callers.peer(chain).inspect_err(|_| callers.turn_away()).map_err(told)?;
             serve(stream, routes, Some((callers, Arc::new(peer))), watcher).await
         }
     }

@@ -13,8 +13,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock;
+use crate::domain::caller::CallerId;
 use crate::pipeline::Pipeline;
+use crate::pipeline::unserved::Cause;
 
+use super::Gateway;
 use super::problem::Rule;
 
 /// Upper edges of the latency histogram, in seconds.
@@ -139,16 +142,39 @@ impl Metrics {
     }
 }
 
-/// Counts the requests of callers.
+/// Counts the requests of callers, and for the log those that got no decision.
 pub(super) async fn observe(
-    State(metrics): State<std::sync::Arc<Metrics>>,
+    State(gateway): State<Gateway>,
     request: Request,
     next: Next,
 ) -> Response {
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let caller = request.extensions().get::<CallerId>().cloned();
     let started = clock::monotonic();
     let response = next.run(request).await;
     let elapsed = clock::monotonic().saturating_duration_since(started);
-    metrics.count(path.as_deref().unwrap_or("unknown"), &response, elapsed);
+    if let Some(cause) = undecided(&response) {
+        let caller = caller.as_ref().map(CallerId::as_str).unwrap_or_default();
+        gateway.pipeline.tally().count(caller, cause, 1);
+    }
+    gateway.metrics.count(path.as_deref().unwrap_or("unknown"), &response, elapsed);
     response
+}
+
+/// Why a request got no decision; `None` if it got one, or what it asked for.
+fn undecided(response: &Response) -> Option<Cause> {
+    let conflict = || {
+        let rule = response.extensions().get::<Rule>();
+        rule.is_some_and(|rule| rule.0 == "idempotency_key_conflict")
+    };
+    match response.status().as_u16() {
+        // Forbidden is the answer of policy and limits: a decision with a leaf of its own.
+        ..400 | 403 => None,
+        401 => Some(Cause::Unauthenticated),
+        404 | 405 => Some(Cause::NotFound),
+        429 => Some(Cause::Overload),
+        422 if conflict() => Some(Cause::Conflict),
+        400..500 => Some(Cause::Malformed),
+        _ => Some(Cause::Unavailable),
+    }
 }

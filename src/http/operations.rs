@@ -41,7 +41,7 @@ pub struct ReadinessAnswer {
 /// A part that signing needs.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PartAnswer {
-    /// `ledger`, `callers`, or `token ` and its name.
+    /// `ledger`, `callers`, `anchor`, `log`, or `token ` and its name.
     pub name: String,
     /// Whether it is well.
     pub ready: bool,
@@ -90,6 +90,9 @@ pub(super) async fn ready(State(operations): State<Operations>) -> Response {
         PartAnswer::new("ledger", ledger),
         PartAnswer::new("callers", operations.callers.trouble()),
     ];
+    let halted = pipeline.halted().map(|why| why.to_string());
+    parts.push(PartAnswer::new("anchor", halted));
+    parts.push(PartAnswer::new("log", pipeline.published().trouble.map(|why| why.to_string())));
     for token in pipeline.tokens() {
         let reason = (!token.up).then(|| token.reason.unwrap_or_default());
         parts.push(PartAnswer::new(format!("token {}", token.name), reason));

@@ -23,6 +23,8 @@ use super::wire::{PaymentAnswer, PaymentRequest};
 
 /// Longest that a look-up may wait.
 const WAIT_SECONDS_MAX: i64 = 60;
+/// Longest that a submission waits until its signature may leave.
+const RELEASE_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Has a payment signed.
 ///
@@ -57,23 +59,29 @@ pub(super) async fn submit(
     let key = idempotency_key(&headers)?;
     let record = gateway.pipeline.pay(caller, key, payment).await?;
     let location = format!("/v1/payments/{}", record.id);
-    let mut response = answer(&record, gateway.pipeline.now())?;
+    let released = gateway.pipeline.released(&record, RELEASE_WAIT_MAX).await;
+    let mut response = answer(&record, gateway.pipeline.now(), released)?;
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
 }
 
-fn answer(record: &PaymentRecord, now: time::Timestamp) -> Result<Response, Problem> {
+fn answer(
+    record: &PaymentRecord,
+    now: time::Timestamp,
+    released: bool,
+) -> Result<Response, Problem> {
     let status = match &record.state {
-        Stage::Posted { .. } => StatusCode::CREATED,
+        Stage::Posted { .. } if released => StatusCode::CREATED,
+        Stage::Posted { .. } => StatusCode::ACCEPTED,
         Stage::Authorised { .. } => StatusCode::ACCEPTED,
         Stage::Denied(denial) => {
             return Err(Problem::denied(record.id, denial, record.payment.currency()));
         }
         Stage::Voided { .. } => return Err(Problem::voided(record.id)),
     };
-    Ok((status, Json(PaymentAnswer::new(record, now))).into_response())
+    Ok((status, Json(PaymentAnswer::new(record, now, released))).into_response())
 }
 
 /// Tells what has become of a payment of this caller.
@@ -105,7 +113,8 @@ pub(super) async fn look_up(
     let Path(id) = id.map_err(|_| not_found())?;
     let id = PaymentId::parse("id", &id).map_err(|_| not_found())?;
     let record = gateway.pipeline.payment(&caller, id, wait).await?.ok_or_else(not_found)?;
-    Ok(Json(PaymentAnswer::new(&record, gateway.pipeline.now())))
+    let released = gateway.pipeline.released(&record, wait).await;
+    Ok(Json(PaymentAnswer::new(&record, gateway.pipeline.now(), released)))
 }
 
 fn wait(query: Option<&str>) -> Result<Duration, Malformed> {

@@ -292,6 +292,7 @@ impl From<Refusal> for Problem {
                 tracing::error!(%failure, "a request was refused because we failed");
                 let reason = match failure {
                     Refusal::Token(_) => "the token does not answer",
+                    Refusal::Halted(_) => "nothing is signed until a person has looked",
                     Refusal::Ledger(LedgerFailure::Clock(_)) => "the clock cannot be believed",
                     Refusal::Ledger(_) | Refusal::Miscount(_) => "the ledger takes no records",
                     Refusal::Read(_) => "the ledger cannot be read",

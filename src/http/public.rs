@@ -8,6 +8,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::key::{Jwk, Purpose};
 use crate::pipeline::Pipeline;
 
 /// How long verifiers may keep the key set. One that meets a `kid` which it does not know asks
@@ -17,22 +18,25 @@ const KEY_SET_CACHE: &str = "public, max-age=300";
 /// A JSON Web Key Set (RFC 7517 section 5).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeySet {
-    /// Every key version that has ever signed or may sign now.
+    /// Every key version that has ever signed payments or may sign them now, and no other: who
+    /// trusts this set must not take a signature of the log's key for a payment's.
     pub keys: Vec<KeyOfSet>,
 }
 
-/// A public P-256 key (RFC 7517, RFC 7518 section 6.2).
+/// A public key (RFC 7517; RFC 7518 section 6.2, RFC 8037 section 2).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeyOfSet {
-    /// Always `EC`.
+    /// `EC`, or `OKP` for Ed25519.
     pub kty: String,
-    /// Always `P-256`.
+    /// `P-256` or `Ed25519`.
     pub crv: String,
-    /// X coordinate, base64url.
+    /// X coordinate, or the whole Ed25519 key; base64url.
     pub x: String,
-    /// Y coordinate, base64url.
-    pub y: String,
-    /// Always `ES256`.
+    /// Y coordinate, base64url; Ed25519 has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub y: Option<String>,
+    /// `ES256` or `EdDSA`.
     pub alg: String,
     /// Always `sig`.
     #[serde(rename = "use")]
@@ -50,14 +54,16 @@ pub struct KeyOfSet {
 pub(super) async fn key_set(
     State(pipeline): State<Pipeline>,
 ) -> ([(HeaderName, HeaderValue); 2], Json<KeySet>) {
-    let keys = pipeline.key_versions().iter().map(|version| {
-        let (x, y) = version.public.coordinates();
+    let versions = pipeline.key_versions().iter();
+    let settling = versions.filter(|version| version.purpose == Purpose::Settlement);
+    let keys = settling.map(|version| {
+        let Jwk { kty, crv, x, y } = version.public.jwk();
         KeyOfSet {
-            kty: "EC".to_owned(),
-            crv: "P-256".to_owned(),
+            kty: kty.to_owned(),
+            crv: crv.to_owned(),
             x,
             y,
-            alg: "ES256".to_owned(),
+            alg: version.public.algorithm().name().to_owned(),
             usage: "sig".to_owned(),
             kid: version.public.kid().to_string(),
         }

@@ -190,15 +190,15 @@ pub struct PaymentAnswer {
 }
 
 impl PaymentAnswer {
-    /// What a record says at an instant.
-    pub(super) fn new(record: &PaymentRecord, now: Timestamp) -> Self {
+    /// What a record says at an instant. A signature that may not leave yet is still to come.
+    pub(super) fn new(record: &PaymentRecord, now: Timestamp, released: bool) -> Self {
         let mut answer = Self {
             id: record.id.to_string(),
             state: PaymentState::Signing,
             payment: PaymentRequest::from(&record.payment),
             accepted_at: record.accepted_at.to_string(),
             expires_at: record.expires_at.to_string(),
-            jws: record.compact_jws(),
+            jws: record.compact_jws().filter(|_| released),
             kid: None,
             outcome_at: None,
             denial: None,
@@ -210,6 +210,7 @@ impl PaymentAnswer {
                     answer.state = PaymentState::InDoubt;
                 }
             }
+            State::Posted { kid, .. } if !released => answer.kid = Some(kid.to_string()),
             State::Posted { kid, posted_at, .. } => {
                 answer.state = PaymentState::Signed;
                 answer.kid = Some(kid.to_string());

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::domain::caller::CallerId;
 use crate::domain::counter::{Counter, CounterId};
 use crate::domain::credit::Mark;
-use crate::domain::key::{KeyId, Kid, PublicKey};
+use crate::domain::key::{Algorithm, KeyId, Kid, PublicKey, Purpose};
 use crate::domain::leaf::Leaf;
 use crate::domain::ledger::{PaymentRecord, WorkingSet};
 use crate::domain::payment::{Payment, PaymentId};
@@ -17,7 +17,9 @@ use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
 use super::OpenError;
-use super::sqlite::{StoreError, StoredCheckpoint, leaves, payments, snapshot};
+use super::sqlite::{StoreError, StoredCheckpoint, audit, leaves, payments, snapshot};
+
+pub use super::sqlite::{PaymentWithLeaves, Spent, Standing};
 
 /// Most idle connections that are kept.
 const IDLE_MAX: usize = 16;
@@ -29,6 +31,8 @@ const BUSY_MS_MAX: u64 = 1_000;
 pub struct KeyVersion {
     /// Name of the key.
     pub key: KeyId,
+    /// What the key is for.
+    pub purpose: Purpose,
     /// The public key.
     pub public: PublicKey,
     /// When it was recorded.
@@ -139,18 +143,24 @@ impl Reader {
     /// [`StoreError`].
     pub fn key_versions(&self) -> Result<Vec<KeyVersion>, StoreError> {
         self.with(|connection| {
-            let select =
-                "SELECT key, point, recorded_at FROM key_version ORDER BY recorded_at, kid";
+            let select = "SELECT key, algorithm, point, recorded_at, purpose FROM key_version \
+                          JOIN key ON key.name = key_version.key ORDER BY recorded_at, kid";
             let mut statement = connection.prepare_cached(select)?;
             let mut rows = statement.query([])?;
             let mut versions = Vec::new();
             let parsed = |e: crate::domain::text::Malformed| StoreError::Row(e.to_string());
             while let Some(row) = rows.next()? {
+                let algorithm: String = row.get(1)?;
+                let algorithm = Algorithm::parse("algorithm", &algorithm).map_err(parsed)?;
+                let point: Vec<u8> = row.get(2)?;
+                // Purpose and currency stand in one text; the purpose is its first word.
+                let purpose: String = row.get(4)?;
+                let purpose = purpose.split(' ').next().unwrap_or_default();
                 versions.push(KeyVersion {
                     key: KeyId::parse("key", &row.get::<_, String>(0)?).map_err(parsed)?,
-                    public: PublicKey::from_uncompressed(&row.get::<_, Vec<u8>>(1)?)
-                        .map_err(parsed)?,
-                    recorded_at: Timestamp::from_unix_ms(row.get(2)?),
+                    purpose: Purpose::parse("purpose", purpose).map_err(parsed)?,
+                    public: PublicKey::from_bytes(algorithm, &point).map_err(parsed)?,
+                    recorded_at: Timestamp::from_unix_ms(row.get(3)?),
                 });
             }
             Ok(versions)
@@ -195,6 +205,26 @@ impl Reader {
     /// [`StoreError`].
     pub fn checkpoints(&self, most: u32) -> Result<Vec<StoredCheckpoint>, StoreError> {
         self.with(|connection| leaves::checkpoints(connection, most))
+    }
+
+    /// How the log stands, and what the ledger has counted, at one instant.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn standing(&self) -> Result<Standing, StoreError> {
+        self.with(audit::standing)
+    }
+
+    /// Payments in the order of [`Reader::history`], each with the leaves that stand where it says.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn history_with_leaves(
+        &self,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<PaymentWithLeaves>, StoreError> {
+        self.with(|connection| audit::history_with_leaves(connection, after, most))
     }
 
     fn with<T>(

@@ -21,6 +21,7 @@ use crate::domain::time::Timestamp;
 use super::OpenError;
 use super::lock::Lock;
 
+pub(super) mod audit;
 mod axes;
 mod bindings;
 pub(super) mod clock;
@@ -31,7 +32,8 @@ mod merger;
 pub(super) mod payments;
 pub(super) mod snapshot;
 
-pub use guard::create;
+pub use audit::{PaymentWithLeaves, Spent, Standing};
+pub use guard::{check_absent, create};
 pub use leaves::{StoredCheckpoint, StoredTile};
 use merger::Merger;
 
@@ -147,6 +149,11 @@ impl Store {
         &self.path
     }
 
+    /// Its identifier, 128 random bits in hexadecimal.
+    pub fn ledger_id(&self) -> &str {
+        &self.ledger_id
+    }
+
     /// What the ledger remembers of its clock.
     pub fn mark(&self) -> &Mark {
         &self.mark
@@ -166,7 +173,6 @@ impl Store {
         working: &mut WorkingSet,
     ) -> Result<(), StoreError> {
         working.counted = Arc::clone(&self.counted);
-        working.log_size = self.log_size;
         begin(self.connection()?)?;
         let moved: Vec<CounterId> = match names {
             Names::Nothing => return Ok(()),

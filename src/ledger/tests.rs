@@ -74,7 +74,7 @@ impl Bench {
             boot: boot.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             since_boot_ms: since.load(Ordering::SeqCst),
         });
-        Ledger::start(store, policy, clock).unwrap()
+        Ledger::start(store, policy, clock, Vec::new()).unwrap()
     }
 
     /// What a daemon that is started with these limits, and stopped again, says to payments.

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::domain::counter::Miscount;
-use crate::domain::credit::{Mark, credit};
-use crate::domain::leaf::Leaf;
+use crate::domain::credit::{ClockFault, Mark, credit};
+use crate::domain::leaf::{Event, Leaf};
 use crate::domain::ledger::{
     PaymentRecord, Posting, Reservation, Resumption, WorkingSet, post, reserve, resume, void,
 };
@@ -73,6 +73,8 @@ pub(super) struct Writer {
     commands: mpsc::Receiver<Command>,
     outcomes: Arc<Outcomes>,
     health: Arc<Health>,
+    /// Events that the next commit puts on the log, before its decisions.
+    due: Vec<Event>,
 }
 
 /// What was decided, kept back until the commit.
@@ -99,8 +101,9 @@ impl Writer {
         commands: mpsc::Receiver<Command>,
         outcomes: Arc<Outcomes>,
         health: Arc<Health>,
+        due: Vec<Event>,
     ) -> Self {
-        Self { store, policy, clock, commands, outcomes, health }
+        Self { store, policy, clock, commands, outcomes, health, due }
     }
 
     /// Runs until every handle is gone, then closes the store cleanly.
@@ -150,6 +153,7 @@ impl Writer {
         let (now, mark) = match credit(self.store.mark(), &self.clock.read()) {
             Ok(credited) => credited,
             Err(fault) => {
+                self.note_clock(&fault);
                 let failure = LedgerFailure::Clock(fault.to_string());
                 let broken = Broken { failure, waits_for_a_person: false };
                 return Err(self.broken(broken, batch.into_iter(), Command::fail));
@@ -158,6 +162,10 @@ impl Writer {
         let mut changes = Batch::default();
         let mut loaded = Vec::with_capacity(batch.len());
         let mut batch = batch.into_iter();
+        changes.working.log_size = self.store.log_size();
+        for event in &self.due {
+            changes.working.append(Leaf::of_event(now, event));
+        }
         while let Some(command) = batch.next() {
             match self.store.load(now, &self.policy, &command.names(), &mut changes.working) {
                 Ok(()) => loaded.push(command),
@@ -179,6 +187,7 @@ impl Writer {
         let decided: Vec<Decided> = loaded.into_iter().filter_map(decide).collect();
         match self.store.commit(mark, &self.policy, changes.working, &changes.checkpoints) {
             Ok(()) => {
+                self.due.clear();
                 let committed = self.store.mark().clone();
                 self.health.log_size.store(self.store.log_size(), Ordering::Release);
                 *self.health.mark.lock().unwrap_or_else(PoisonError::into_inner) = committed;
@@ -187,6 +196,13 @@ impl Writer {
             Err(refused) => {
                 Err(self.broken(Broken::from(refused), decided.into_iter(), Decided::fail))
             }
+        }
+    }
+
+    /// Once for each time that the clock is not believed, however long that takes.
+    fn note_clock(&mut self, fault: &ClockFault) {
+        if !self.due.iter().any(|event| matches!(event, Event::ClockRefused { .. })) {
+            self.due.push(Event::ClockRefused { reason: fault.to_string() });
         }
     }
 

@@ -16,6 +16,7 @@ mod name;
 pub(in crate::log) mod tests;
 
 pub use ecdsa::der_signature;
+pub(in crate::log) use key::cosigned;
 pub use key::{KeyError, SignatureKind, Unsigned, Verified, VerifierKey};
 pub use name::{NoteKeyId, NoteKeyName};
 

@@ -9,14 +9,12 @@ use std::str::FromStr;
 use super::checkpoint::decimal;
 
 pub mod bundle;
-mod growing;
 mod place;
 mod rows;
 
 #[cfg(test)]
 mod tests;
 
-pub use growing::GrowingTiles;
 pub use place::{Place, TileError};
 pub use rows::TileRows;
 

@@ -10,8 +10,10 @@ use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
 
 use super::entry::{Entry, Kind};
+use super::growth::{FullTile, Growth};
 use super::note::VerifierKey;
-use super::tree::{Frontier, Hash, NodeId, TreeHead};
+use super::tile::Tile;
+use super::tree::{Hash, TreeHead};
 
 mod checkpoints;
 mod fault;
@@ -32,7 +34,7 @@ pub use tiles::same_tile;
 /// Checks a log while its leaves come in.
 #[derive(Debug)]
 pub struct LogVerifier {
-    frontier: Frontier,
+    growth: Growth,
     checkpoints: Checkpoints,
     payments: Payments,
     kinds: BTreeMap<Kind, u64>,
@@ -68,7 +70,7 @@ impl LogVerifier {
     pub fn new(made: &[String], kept: &[String], keys: &[VerifierKey]) -> Result<Self, Fault> {
         let checkpoints = Checkpoints::read(made, kept, keys)?;
         Ok(Self {
-            frontier: Frontier::new(),
+            growth: Growth::default(),
             checkpoints,
             payments: Payments::default(),
             kinds: BTreeMap::new(),
@@ -79,16 +81,16 @@ impl LogVerifier {
 
     /// How many leaves have been checked.
     pub fn size(&self) -> u64 {
-        self.frontier.size()
+        self.growth.size()
     }
 
-    /// Checks the next leaf. `completed` is told every subtree that is complete now, as
-    /// [`Frontier::append`] does.
+    /// Checks the next leaf; `full` gets the tiles that are complete now, also if the tree that
+    /// ends with it is refused: they may tell more precisely what is wrong.
     ///
     /// # Errors
     /// [`Fault`]: the leaf, or the tree that ends with it, is not what was signed.
-    pub fn leaf(&mut self, bytes: &[u8], completed: impl FnMut(NodeId, Hash)) -> Result<(), Fault> {
-        let position = self.frontier.size();
+    pub fn leaf(&mut self, bytes: &[u8], full: &mut Vec<FullTile>) -> Result<(), Fault> {
+        let position = self.growth.size();
         let at = |finding| Fault::at(position, finding);
         let entry = Entry::parse(bytes).map_err(|refused| at(Finding::Entry(refused)))?;
         let (found, before) = (entry.at(), self.newest);
@@ -100,9 +102,14 @@ impl LogVerifier {
         self.payments.take(&entry).map_err(at)?;
         let count = self.kinds.entry(entry.kind()).or_default();
         *count = count.saturating_add(1);
-        let appended = self.frontier.append(Hash::of_leaf(bytes), completed);
+        let appended = self.growth.append(Hash::of_leaf(bytes), full);
         appended.map_err(|_| at(Finding::Full))?;
-        self.checkpoints.reached(&self.frontier)
+        self.checkpoints.reached(&self.growth)
+    }
+
+    /// The partial tiles of the leaves so far.
+    pub fn partial(&self) -> impl Iterator<Item = (Tile, Vec<u8>)> {
+        self.growth.partial()
     }
 
     /// Ends the check: nothing that was signed may be missing.
@@ -110,7 +117,7 @@ impl LogVerifier {
     /// # Errors
     /// [`Fault`]: a checkpoint covers more leaves than there were.
     pub fn finish(self) -> Result<Summary, Fault> {
-        let head = self.frontier.head();
+        let head = self.growth.head();
         self.checkpoints.all_reached(head.size)?;
         Ok(Summary {
             origin: self.checkpoints.origin().to_owned(),

@@ -32,6 +32,9 @@ pub enum Refusal {
     /// The system gave no random bytes.
     #[error("the system gave no random bytes: {0}")]
     Randomness(String),
+    /// Signing was stopped until a person has looked.
+    #[error("nothing is signed until a person has looked: {0}")]
+    Halted(std::sync::Arc<str>),
     /// The work was broken off; a retry under the same idempotency key finds out more.
     #[error("the request was broken off inside; retry it under the same idempotency key")]
     Abandoned,

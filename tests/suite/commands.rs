@@ -82,7 +82,7 @@ fn limits(installation: &Installation) -> Value {
 /// The thumbprint that the deployment pins.
 fn pinned(installation: &Installation) -> String {
     let found = run(installation, "keys list --json").expect(0, &[]).json();
-    found[0]["thumbprint"].as_str().expect("a thumbprint").to_owned()
+    found[1]["thumbprint"].as_str().expect("a thumbprint").to_owned()
 }
 
 #[test]
@@ -233,12 +233,15 @@ fn limits_are_shown_as_bars_and_as_numbers() {
 fn keys_are_generated_once_and_checked_against_their_pins() {
     let installation = Installation::new();
     let key = pinned(&installation);
-    let well = format!("well     settlement-eur on softhsm: {key}");
-    assert_eq!(run(&installation, "keys list").expect(0, &[&well]).err, "");
-    run(&installation, "keys check").expect(0, &[&well]);
-    let found = json!([{ "key": "settlement-eur", "token": "softhsm", "state": "well",
-        "thumbprint": key }]);
-    assert_eq!(run(&installation, "keys check --json").expect(0, &[]).json(), found);
+    let well = format!("well     settlement-eur on softhsm, ES256: {key}");
+    let audit = "well     audit on softhsm, EdDSA: ";
+    assert_eq!(run(&installation, "keys list").expect(0, &[audit, &well]).err, "");
+    run(&installation, "keys check").expect(0, &[audit, &well]);
+    let found = json!({ "key": "settlement-eur", "token": "softhsm", "algorithm": "ES256",
+        "state": "well", "thumbprint": key });
+    let said = run(&installation, "keys check --json").expect(0, &[]).json();
+    assert_eq!(said[1], found);
+    assert_eq!((&said[0]["key"], &said[0]["algorithm"]), (&json!("audit"), &json!("EdDSA")));
     let told = ["found the key \"other\"; expected one of", "settlement-eur"];
     run(&installation, "keys generate other").expect(4, &told);
     let told = [&format!("is pinned to {key} already"), "needs a rotation"];
@@ -251,7 +254,8 @@ fn keys_are_generated_once_and_checked_against_their_pins() {
     let spare = made["thumbprint"].as_str().expect("a thumbprint").to_owned();
     let told = ["2 objects on the token have its label \"spare\"", "nothing is overwritten"];
     run(&installation, "keys generate spare").expect(1, &told);
-    let told = [&format!("unpinned spare on softhsm: {spare}; pin it"), "under [keys.spare]"];
+    assert_eq!(made["algorithm"], "ES256");
+    let told = [&format!("unpinned spare on softhsm, ES256: {spare}; pin"), "under [keys.spare]"];
     run(&installation, "keys list").expect(0, &told);
     run(&installation, "keys check").expect(1, &told);
 
@@ -260,7 +264,7 @@ fn keys_are_generated_once_and_checked_against_their_pins() {
     let told = told.map(String::as_str);
     run(&installation, "keys list").expect(0, &told);
     let said = run(&installation, "keys check --json").expect(1, &told).json();
-    assert_eq!((&said[0]["state"], &said[1]["state"]), (&json!("wrong"), &json!("unpinned")));
+    assert_eq!((&said[1]["state"], &said[2]["state"]), (&json!("wrong"), &json!("unpinned")));
 }
 
 #[test]
@@ -275,7 +279,7 @@ fn a_policy_is_checked_as_a_whole() {
     ];
     run(&installation, &format!("policy check {policy}")).expect(0, &told);
     let said = run(&installation, &format!("policy check {policy} --json")).expect(0, &[]).json();
-    assert_eq!((&said["callers"], &said["keys"]), (&json!(2), &json!(["settlement-eur"])));
+    assert_eq!((&said["callers"], &said["keys"]), (&json!(2), &json!(["audit", "settlement-eur"])));
 
     installation.edit("policy.toml", "\"50.00\"", "\"0.00\"");
     installation.edit("policy.toml", "\"EUR\"", "\"EURO\"");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::{Caller, Installation, payment};
+use crate::support::{Caller, Installation, eventually, payment};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
 
@@ -33,10 +33,11 @@ fn every_documented_route_answers_on_its_listener_and_on_no_other() {
     let document = document(&installation);
     let shop = installation.caller(&daemon, "shop");
     let authority = installation.path("tls/authority.pem");
+    eventually("the start is on the log", || daemon.public_status("/log/checkpoint") == 200);
     let anybody = Caller::new(&authority, None, daemon.public);
     let mut routes = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
-        let concrete = path.replace("{id}", "settlement-eur");
+        let concrete = path.replace("{id}", "settlement-eur").replace("{*path}", "0/000.p/1");
         for (method, operation) in item.as_object().unwrap() {
             routes += 1;
             let ask = |caller: &Caller| match method.as_str() {
@@ -71,7 +72,7 @@ fn every_documented_route_answers_on_its_listener_and_on_no_other() {
             }
         }
     }
-    assert_eq!(routes, 10);
+    assert_eq!(routes, 13);
 }
 
 /// The members of an answer are those of its schema: all that are required, none that are unknown.
@@ -168,7 +169,6 @@ fn operations_tell_life_readiness_and_figures() {
         "countersign_requests_total{route=\"/v1/payments\",status=\"201\",rule=\"\"} 1",
         "countersign_requests_total{route=\"/v1/payments\",status=\"403\",rule=\"limit_exceeded\"} 1",
         "countersign_token_up{token=\"softhsm\"} 1",
-        "countersign_token_signed{token=\"softhsm\"} 1",
         "countersign_ledger_writable 1",
         "countersign_payments_in_doubt 0",
         "countersign_submit_seconds_count 2",

@@ -11,6 +11,7 @@
 
 mod support;
 
+mod anchors;
 mod callers;
 mod commands;
 mod concurrency;
@@ -19,6 +20,7 @@ mod interface;
 mod limits;
 mod malformed;
 mod payments;
+mod record;
 mod secrets;
 mod setup;
 mod start;

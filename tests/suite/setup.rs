@@ -351,7 +351,6 @@ fn the_doctor_finds_everything_well_with_and_without_a_daemon() {
 fn the_doctor_tells_what_is_wrong_and_repairs_nothing() {
     let cases: &[(fn(&Installation), &str, &[&str])] = &[
         (|i| fs::remove_file(i.path(LEDGER)).unwrap(), "ledger", &["`countersign init`"]),
-        (|i| mode(i, "user-pin", 0o644), "key settlement-eur", &["mode 0644; expected mode 0600"]),
         (|i| mode(i, "state", 0o755), "state directory", &["mode 755", "chmod 700"]),
         (|i| i.edit("policy.toml", "50.00", "0.00"), "policy", &["found zero"]),
         (|i| i.edit(DEPLOYMENT, "revoked", "no"), "client certificates", &["no.pem"]),
@@ -367,6 +366,10 @@ fn the_doctor_tells_what_is_wrong_and_repairs_nothing() {
         assert!(wrong.len() == 1 && wrong[0]["what"] == *what, "expected {what}: {wrong:?}");
         assert!(fs::read(installation.path(LEDGER)).ok() == ledger, "{what}: the ledger changed");
     }
+    let installation = Installation::new();
+    mode(&installation, "user-pin", 0o644);
+    let told = ["key audit", "key settlement-eur", "mode 0644; expected mode 0600", "2 things are"];
+    doctor(&installation, 1, &told);
     let installation = Installation::new();
     installation.edit(DEPLOYMENT, "thumbprint = \"", "# thumbprint = \"");
     let deployment = fs::read_to_string(installation.config()).unwrap();

@@ -38,8 +38,26 @@ const DEPLOYMENTS: &[Edit] = &[
     ("[keys.settlement-eur]", "[keys.settlement-usd]", &["eur: the policy has", "on which token"]),
     ("[keys.settlement-eur]", "[keys.settlement-usd]", &["usd: the deployment has", "what it is"]),
     ("thumbprint =", "# thumbprint =", &["keys.settlement-eur.thumbprint: missing", "keys list"]),
+    ("\"ES256\"", "\"EdDSA\"", &["keys.settlement-eur.algorithm: found \"EdDSA\"", "orders"]),
+    ("\"EdDSA\"", "\"Ed25519\"", &["keys.audit.algorithm: found \"Ed25519\"", "\"EdDSA\""]),
+    (
+        "[audit]\nkey = \"audit\"",
+        "",
+        &["audit: missing; the log of decisions needs a key", "policy"],
+    ),
+    ("key = \"audit\"", "key = \"log\"", &["audit.key: found \"log\"; expected one of", "eur\"]"]),
+    ("key = \"audit\"", "key = \"settlement-eur\"", &["which the policy has for settlement"]),
+    (
+        "key = \"audit\"",
+        "key = \"audit\"\nkeys = 1",
+        &["unknown field `keys`", "`anchor_interval`"],
+    ),
+    ("key = \"audit\"", "key = \"audit\"\nanchor_interval = \"0s\"", INTERVAL),
+    ("key = \"audit\"", "key = \"audit\"\nanchor_interval = \"2h\"", INTERVAL),
+    ("pin_file", "anchors = \"no\"\npin_file", &["anchors", "expected a boolean"]),
     ("\"policy.toml\"", "\"absent.toml\"", &["cannot read", "absent.toml", "check the path"]),
 ];
+const INTERVAL: &[&str] = &["audit.anchor_interval: found ", "expected "];
 const NOT_LOOPBACK: &[&str] = &["operations.listen: found ", "expected 127.0.0.1 or ::1"];
 
 const POLICIES: &[Edit] = &[
@@ -53,6 +71,14 @@ const POLICIES: &[Edit] = &[
     ("[\"shop\", \"batch\"]", "[\"shop\", \"shop\"]", &["callers: names \"shop\" twice"]),
     ("[\"shop\", \"batch\"]", "[\"shop\", \"nobody\"]", &["found \"nobody\"; expected the name"]),
     ("[\"shop\", \"batch\"]", "[]", &["keys.settlement-eur.callers: found none"]),
+    (
+        "[keys.audit]\npurpose = \"audit\"",
+        "",
+        &["keys.audit: the deployment has", "what it is for"],
+    ),
+    ("\"audit\"", "\"notification\"\ncallers = []", &["\"audit\", which the policy has for noti"]),
+    ("\"audit\"", "\"audit\"\ncallers = [\"shop\"]", &["keys.audit.callers: an audit key signs"]),
+    ("\"audit\"", "\"audit\"\ncurrency = \"EUR\"", &["keys.audit.currency: an audit key signs"]),
 ];
 
 const TLS_FILES: &[Edit] = &[

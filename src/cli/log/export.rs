@@ -109,11 +109,11 @@ fn write_tiles(
             entries.clear();
         }
         if position % TOLD_EVERY == 0 {
-            output.progress(&format!("{position} of {} leaves exported", head.size));
+            output.bar(position, head.size, "leaves");
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    output.progress("");
+    output.progress_is_over();
     for (tile, bytes) in rows.partial() {
         directory.write(&tile, &bytes)?;
     }

@@ -134,7 +134,7 @@ fn painted(kind: Kind, text: &str, output: &Output) -> String {
     match kind {
         Kind::Signed => output.good(text),
         Kind::Denied => output.bad(text),
-        Kind::Voided | Kind::ClockRefused | Kind::TokenDown | Kind::Unserved => {
+        Kind::Voided | Kind::ClockRefused | Kind::TokenDown | Kind::AnchorGone | Kind::Unserved => {
             output.warning(text)
         }
         Kind::Accepted | Kind::Started | Kind::Stopped | Kind::TokenUp => text.to_owned(),
@@ -173,7 +173,7 @@ fn detail(entry: &Entry<'_>) -> String {
         }
         Kind::ClockRefused => text("reason").to_owned(),
         Kind::TokenDown => format!("{}: {}", text("token"), text("reason")),
-        Kind::TokenUp => text("token").to_owned(),
+        Kind::TokenUp | Kind::AnchorGone => text("token").to_owned(),
         Kind::Unserved => {
             let counts = entry.object("refusals").iter();
             counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")

@@ -11,10 +11,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{self, Clock};
 use crate::config::deployment::Deployment;
-use crate::domain::key::{KeyId, PublicKey};
+use crate::domain::key::{KeyId, PublicKey, Purpose};
+use crate::domain::leaf::Event;
 use crate::domain::policy::Policy;
 use crate::hsm::pool::public_keys;
-use crate::hsm::{Hsm, Modules, TokenModule, TokenPlan};
+use crate::hsm::{AnchorStore, Hsm, Modules, TokenModule, TokenPlan};
 use crate::http::callers::CallerVerifier;
 use crate::http::listener::{Listener, Security};
 use crate::http::metrics::Metrics;
@@ -23,6 +24,9 @@ use crate::http::{self, Gateway, tls};
 use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::Store;
 use crate::ledger::{Ledger, OpenError, WriterThread};
+use crate::log::note::{NoteKeyName, VerifierKey};
+use crate::pipeline::anchors::Anchorer;
+use crate::pipeline::checkpoints::{Audit, Checkpointer, Found};
 use crate::pipeline::{Parts, Pipeline};
 
 use super::super::output::Failure;
@@ -34,6 +38,8 @@ const OPERATIONS_CONNECTIONS_MAX: usize = 64;
 /// A daemon that is ready to listen.
 pub(super) struct Daemon {
     pub(super) services: Services,
+    pub(super) checkpointer: Checkpointer,
+    pub(super) anchorer: Anchorer,
     pub(super) hsm: Hsm,
     pub(super) writer: WriterThread,
 }
@@ -42,8 +48,13 @@ pub(super) struct Daemon {
 pub(super) struct Services {
     pub(super) pipeline: Pipeline,
     pub(super) callers: Arc<CallerVerifier>,
-    gateway_tls: TlsAcceptor,
-    public_tls: TlsAcceptor,
+    acceptors: Acceptors,
+}
+
+/// TLS of the listeners that have it.
+struct Acceptors {
+    gateway: TlsAcceptor,
+    public: TlsAcceptor,
 }
 
 pub(super) fn build(
@@ -51,46 +62,44 @@ pub(super) fn build(
     mut policy: Policy,
     clock: Clock,
 ) -> Result<Daemon, Failure> {
-    let provider = tls::provider();
-    let callers = Arc::new(
-        CallerVerifier::load(
-            &deployment.gateway.client_ca,
-            deployment.gateway.client_revocations.as_deref(),
-            Arc::new(policy.clone()),
-            clock.clone(),
-            Arc::clone(&provider),
-        )
-        .map_err(Failure::broken)?,
-    );
-    let gateway_tls =
-        tls::gateway(&deployment.gateway.identity, Arc::clone(&callers), Arc::clone(&provider));
-    let public_tls = tls::public(&deployment.public.identity, provider);
-    let gateway_tls = TlsAcceptor::from(Arc::new(gateway_tls.map_err(Failure::broken)?));
-    let public_tls = TlsAcceptor::from(Arc::new(public_tls.map_err(Failure::broken)?));
-
+    let (callers, acceptors) = secured(deployment, &policy, &clock)?;
     // The ledger before the tokens: its lock keeps a second daemon from logging in to them.
     let mut store =
         Store::open(&deployment.ledger(), &deployment.issuer).map_err(Failure::broken)?;
-    let plans = token_plans(deployment)?;
+    let Tokens { plans, anchors } = tokens_of(deployment, &policy)?;
+    let audit = audit(deployment, &plans)?;
     store
         .all_or_nothing(|store| {
             bind(store, &plans, &policy, &clock)?;
             store.date_creditors(clock.now(), &mut policy)
         })
         .map_err(Failure::broken)?;
+    let ledger_id = store.ledger_id().to_owned();
     let policy = Arc::new(policy);
     let progress = |read| tracing::info!(payments = read, "counting a new axis of the limits");
     store.count_axes(&policy.needs(), progress).map_err(Failure::broken)?;
+    // Those of keys that sign payments: no payment is ever in doubt under another.
     let kids = plans
         .iter()
         .flat_map(|plan| &plan.keys)
-        .map(|(key, public)| (key.clone(), public.kid().clone()))
+        .filter(|key| key.purpose == Purpose::Settlement)
+        .map(|key| (key.id.clone(), key.public.kid().clone()))
         .collect();
     let hsm = Hsm::start(plans, clock::monotonic).map_err(Failure::broken)?;
     let reader = Reader::open(store.path()).map_err(Failure::broken)?;
     let key_versions = reader.key_versions().map_err(Failure::broken)?;
+    let log = Found::check(&reader, &audit).map_err(Failure::broken)?;
+    let every = Duration::from_secs(deployment.audit.anchor_interval.seconds().unsigned_abs());
+    let anchorer =
+        Anchorer::start(anchors, &reader, &audit, &ledger_id, every).map_err(Failure::broken)?;
+    let started = Event::Started {
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+        policy: policy.version.clone(),
+        leaves: store.log_size(),
+    };
+    let first = [started].into_iter().chain(anchorer.incidents()).collect();
     let (ledger, writer) =
-        Ledger::start(store, Arc::clone(&policy), clock.clone()).map_err(Failure::broken)?;
+        Ledger::start(store, Arc::clone(&policy), clock.clone(), first).map_err(Failure::broken)?;
     tracing::info!(
         issuer = deployment.issuer,
         policy = policy.version,
@@ -98,7 +107,7 @@ pub(super) fn build(
         callers = policy.callers.len(),
         "everything is checked"
     );
-    let pipeline = Pipeline::new(Parts {
+    let parts = Parts {
         issuer: deployment.issuer.clone(),
         policy,
         ledger,
@@ -107,25 +116,65 @@ pub(super) fn build(
         kids,
         key_versions,
         clock,
+        audit,
         signing_wait: signing_wait(deployment),
-    });
-    let services = Services { pipeline, callers, gateway_tls, public_tls };
-    Ok(Daemon { services, hsm, writer })
+    };
+    let (pipeline, checkpointer) = Pipeline::new(parts, log);
+    let services = Services { pipeline, callers, acceptors };
+    Ok(Daemon { services, checkpointer, anchorer, hsm, writer })
 }
 
-fn token_plans(deployment: &Deployment) -> Result<Vec<TokenPlan>, Failure> {
+/// Who may connect, and how the connections are secured.
+fn secured(
+    deployment: &Deployment,
+    policy: &Policy,
+    clock: &Clock,
+) -> Result<(Arc<CallerVerifier>, Acceptors), Failure> {
+    let provider = tls::provider();
+    let callers = CallerVerifier::load(
+        &deployment.gateway.client_ca,
+        deployment.gateway.client_revocations.as_deref(),
+        Arc::new(policy.clone()),
+        clock.clone(),
+        Arc::clone(&provider),
+    );
+    let callers = Arc::new(callers.map_err(Failure::broken)?);
+    let gateway =
+        tls::gateway(&deployment.gateway.identity, Arc::clone(&callers), Arc::clone(&provider));
+    let public = tls::public(&deployment.public.identity, provider);
+    let gateway = TlsAcceptor::from(Arc::new(gateway.map_err(Failure::broken)?));
+    let public = TlsAcceptor::from(Arc::new(public.map_err(Failure::broken)?));
+    Ok((callers, Acceptors { gateway, public }))
+}
+
+/// Every token: what signs on it, and what remembers.
+struct Tokens {
+    plans: Vec<TokenPlan>,
+    anchors: Vec<Arc<dyn AnchorStore>>,
+}
+
+fn tokens_of(deployment: &Deployment, policy: &Policy) -> Result<Tokens, Failure> {
     let modules = Modules::default();
-    let mut plans = Vec::new();
+    let (mut plans, mut anchors) = (Vec::new(), Vec::<Arc<dyn AnchorStore>>::new());
     for (name, token) in &deployment.tokens {
         let references = tokens::keys_on(deployment, name);
         for key in references.iter().filter(|key| key.waive_decrypt) {
             tracing::warn!(key = %key.id, token = name, "CKA_DECRYPT is waived by configuration");
         }
-        let names: Vec<KeyId> = references.iter().map(|key| key.id.clone()).collect();
+        // That every key has a purpose was checked before: the two files agree.
+        let purposes: Vec<(KeyId, Purpose)> = references
+            .iter()
+            .filter_map(|key| Some((key.id.clone(), policy.keys.get(&key.id)?.purpose)))
+            .collect();
         let settings = tokens::settings(deployment, name, token);
         let module = modules.load(settings, references).map_err(Failure::broken)?;
+        if token.anchors {
+            anchors.push(Arc::new(module.anchors()));
+        } else {
+            tracing::warn!(token = name, "the token keeps no anchors, by configuration");
+        }
         let module: Arc<dyn TokenModule> = Arc::new(module);
-        let keys = public_keys(module.as_ref(), names).map_err(Failure::broken)?;
+        let keys = public_keys(module.as_ref(), purposes).map_err(Failure::broken)?;
         plans.push(TokenPlan {
             module,
             sessions: token.sessions,
@@ -134,7 +183,20 @@ fn token_plans(deployment: &Deployment) -> Result<Vec<TokenPlan>, Failure> {
             keys,
         });
     }
-    Ok(plans)
+    Ok(Tokens { plans, anchors })
+}
+
+/// Who signs the heads of the log. The log is named after the issuer, which is unique.
+fn audit(deployment: &Deployment, plans: &[TokenPlan]) -> Result<Audit, Failure> {
+    let key = &deployment.audit.key;
+    let named = plans.iter().flat_map(|plan| &plan.keys).find(|named| named.id == *key);
+    let named = named.ok_or_else(|| Failure::broken(format!("no token has the key {key}")))?;
+    let host = deployment.issuer.strip_prefix("https://").unwrap_or(&deployment.issuer);
+    let origin = format!("{}/log", host.trim_end_matches('/'));
+    let name = NoteKeyName::parse(&origin).ok_or_else(|| {
+        Failure::broken(format!("the issuer gives the log the name {origin}, which cannot be"))
+    })?;
+    Ok(Audit { key: key.clone(), verifier: VerifierKey::of_log(name, &named.public) })
 }
 
 /// Compares keys and currencies with those that the ledger knows.
@@ -145,7 +207,7 @@ fn bind(
     clock: &Clock,
 ) -> Result<(), OpenError> {
     let keys: BTreeMap<&KeyId, &PublicKey> =
-        plans.iter().flat_map(|plan| &plan.keys).map(|(key, public)| (key, public)).collect();
+        plans.iter().flat_map(|plan| &plan.keys).map(|key| (&key.id, &key.public)).collect();
     for (key, public) in keys {
         store.bind_key(clock.now(), key, public)?;
     }
@@ -180,14 +242,14 @@ impl Services {
             Listener {
                 name: "gateway",
                 socket: bound("gateway", deployment.gateway.listen).await?,
-                security: Security::Callers(self.gateway_tls, self.callers),
+                security: Security::Callers(self.acceptors.gateway, self.callers),
                 routes: http::gateway(gateway),
                 connections_max: deployment.gateway.connections_max,
             },
             Listener {
                 name: "public",
                 socket: bound("public", deployment.public.listen).await?,
-                security: Security::Tls(self.public_tls),
+                security: Security::Tls(self.acceptors.public),
                 routes: http::public(self.pipeline),
                 connections_max: deployment.public.connections_max,
             },

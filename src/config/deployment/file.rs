@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::super::Problems;
-use super::{KeyBinding, PinLocation, TlsIdentity, TokenSettings};
-use crate::domain::key::{KeyId, Kid};
+use super::{PinLocation, TlsIdentity, TokenSettings};
 use crate::domain::time::Duration;
+
+mod keys;
 
 /// Most sessions that may be opened on one token.
 const SESSIONS_MAX: usize = 64;
@@ -28,7 +29,8 @@ pub(super) struct Deployment {
     public: Public,
     operations: Operations,
     tokens: BTreeMap<String, Token>,
-    keys: BTreeMap<String, Key>,
+    keys: BTreeMap<String, keys::Key>,
+    audit: Option<keys::AuditTable>,
     #[serde(default)]
     log: Log,
 }
@@ -72,18 +74,7 @@ struct Token {
     sessions: Option<usize>,
     queue: Option<usize>,
     deadline: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Key {
-    token: String,
-    label: String,
-    id: String,
-    algorithm: String,
-    thumbprint: Option<String>,
-    #[serde(default)]
-    waive: Vec<String>,
+    anchors: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]
@@ -94,7 +85,7 @@ struct Log {
 }
 
 impl Deployment {
-    pub(super) fn check(self, base: &Path, problems: &mut Problems) -> super::Deployment {
+    pub(super) fn check(self, base: &Path, problems: &mut Problems) -> Option<super::Deployment> {
         if !self.issuer.starts_with("https://") || self.issuer.len() > 200 {
             problems.note("issuer", "expected an https URL of at most 200 characters");
         }
@@ -113,39 +104,23 @@ impl Deployment {
                 (name, checked)
             })
             .collect();
-        let keys: BTreeMap<_, _> = self
-            .keys
-            .into_iter()
-            .filter_map(|(name, key)| {
-                let place = format!("keys.{name}");
-                let id = problems.keep(KeyId::parse(&place, &name))?;
-                Some((id, key.check(&place, &tokens, problems)))
-            })
-            .collect();
-        same_object_twice(&keys, problems);
-        super::Deployment {
+        let keys = keys::check(self.keys, &tokens, problems);
+        let audit = keys::check_audit(self.audit, &keys, problems);
+        let gateway = self.gateway.check(base, problems);
+        let public = self.public.check(base, problems);
+        let log = self.log.check(problems);
+        Some(super::Deployment {
             issuer: self.issuer,
             policy: base.join(self.policy),
             state_dir: base.join(self.state_dir),
-            gateway: self.gateway.check(base, problems),
-            public: self.public.check(base, problems),
+            gateway,
+            public,
             operations: super::Operations { listen: self.operations.listen },
             tokens,
             keys,
-            log: self.log.check(problems),
-        }
-    }
-}
-
-fn same_object_twice(keys: &BTreeMap<KeyId, KeyBinding>, problems: &mut Problems) {
-    for (id, key) in keys {
-        let twin = keys.iter().find(|(other, k)| {
-            *other < id && (&k.token, &k.object_id) == (&key.token, &key.object_id)
-        });
-        if let Some((other, _)) = twin {
-            let detail = format!("names the same object as keys.{other}; one key, one purpose");
-            problems.note(format!("keys.{id}"), detail);
-        }
+            audit: audit?,
+            log,
+        })
     }
 }
 
@@ -210,6 +185,7 @@ impl Token {
             sessions: bounded(&place("sessions"), self.sessions, 1, SESSIONS_MAX, problems),
             queue: bounded(&place("queue"), self.queue, 256, QUEUE_MAX, problems),
             deadline: deadline.unwrap_or(Duration::from_seconds(5)),
+            anchors: self.anchors.unwrap_or(true),
             pin: self.pin(&place("pin_file"), base, problems),
             label: self.label,
             serial: self.serial,
@@ -231,57 +207,6 @@ impl Token {
             }
         }
     }
-}
-
-impl Key {
-    fn check(
-        self,
-        place: &str,
-        tokens: &BTreeMap<String, TokenSettings>,
-        problems: &mut Problems,
-    ) -> KeyBinding {
-        if !tokens.contains_key(&self.token) {
-            let known: Vec<&str> = tokens.keys().map(String::as_str).collect();
-            let detail = format!("found \"{}\"; expected one of {known:?}", self.token);
-            problems.note(format!("{place}.token"), detail);
-        }
-        if self.algorithm != "ES256" {
-            let detail = format!("found \"{}\"; expected \"ES256\"", self.algorithm);
-            problems.note(format!("{place}.algorithm"), detail);
-        }
-        for waived in self.waive.iter().filter(|attribute| *attribute != "decrypt") {
-            let detail =
-                format!("found \"{waived}\"; only \"decrypt\" can be waived, nothing else");
-            problems.note(format!("{place}.waive"), detail);
-        }
-        let thumbprint = self
-            .thumbprint
-            .as_deref()
-            .and_then(|text| problems.keep(Kid::parse(&format!("{place}.thumbprint"), text)));
-        let object_id = hexadecimal(&self.id);
-        if object_id.as_ref().is_none_or(|id| id.is_empty() || id.len() > 32) {
-            let detail = format!("found \"{}\"; expected CKA_ID as hexadecimal", self.id);
-            problems.note(format!("{place}.id"), detail);
-        }
-        KeyBinding {
-            token: self.token,
-            label: self.label,
-            object_id: object_id.unwrap_or_default(),
-            thumbprint,
-            waive_decrypt: self.waive.iter().any(|attribute| attribute == "decrypt"),
-        }
-    }
-}
-
-fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
-    digits?
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] => u8::try_from(high * 16 + low).ok(),
-            _ => None,
-        })
-        .collect()
 }
 
 impl Log {

@@ -100,8 +100,19 @@ const TABLE: &[(&str, &str, Effect, &str)] = &[
         Effect::Loosens,
         "validity: 1d becomes 1h",
     ),
+    (
+        "[keys.settlement",
+        "anchored_from = \"50.00\"\n[keys.settlement",
+        Effect::Loosens,
+        "anchored_from changed",
+    ),
     ("[keys.reserve-eur]", "[keys.other-eur]", Effect::Loosens, "keys.reserve-eur: removed"),
-    ("\"settlement\"", "\"audit\"", Effect::Loosens, "purpose: settlement becomes audit"),
+    (
+        "\"settlement\"",
+        "\"notification\"",
+        Effect::Loosens,
+        "purpose: settlement becomes notification",
+    ),
 ];
 
 fn read(text: &str) -> Policy {

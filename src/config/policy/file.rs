@@ -31,8 +31,9 @@ pub(super) struct Caller {
 pub(super) struct Key {
     pub(super) purpose: String,
     pub(super) currency: Option<String>,
-    pub(super) callers: Vec<String>,
+    pub(super) callers: Option<Vec<String>>,
     pub(super) validity: Option<String>,
+    pub(super) anchored_from: Option<String>,
     pub(super) creditors_allowed: Option<Vec<String>>,
     #[serde(default)]
     pub(super) creditors_denied: Vec<String>,

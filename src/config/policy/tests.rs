@@ -36,6 +36,10 @@ fn load(text: &str) -> Result<Policy, String> {
 #[test]
 fn a_policy_is_read_into_checked_types() {
     let policy = load(GOOD).unwrap();
+    assert_eq!(
+        policy,
+        Policy { version: policy.version.clone(), ..load(&with("callers = []\n", "")).unwrap() }
+    );
     let key = &policy.keys[&KeyId::parse("", "settlement-eur").unwrap()];
     let caps: Vec<(&str, u64)> = key.limits.iter().map(|l| (l.name.as_str(), l.cap)).collect();
     assert_eq!(caps, [("single", 5_000), ("day", 50_000), ("rate", 600), ("ever", 100_000_000)]);
@@ -127,11 +131,12 @@ const WRONG: &[(&str, &str, &str)] = &[
             "sets.s.keys: found \"nokey\"",
         ),
         ("limits = [\n", "limits = []\nlimits2 = [\n", "unknown field `limits2`"),
-        (
-            "purpose = \"audit\"",
-            "purpose = \"audit\"\ncurrency = \"EUR\"",
-            "keys.checkpoints.limits: missing",
-        ),
+        ("callers = [\"shop\", \"batch\"]\n", "", "keys.settlement-eur.callers: missing"),
+        ("\"audit\"\n", "\"audit\"\ncurrency = \"EUR\"\n", "checkpoints.currency: an audit key"),
+        ("\"audit\"\n", "\"audit\"\nvalidity = \"1h\"\n", "checkpoints.validity: an audit key"),
+        ("\"audit\"\n", "\"audit\"\nlimits = \"unlimited\"\n", "checkpoints.limits: an audit"),
+        ("callers = []", "callers = [\"shop\"]", "checkpoints.callers: an audit key"),
+        ("\"audit\"\n", "\"user-authentication\"\ncurrency = \"EUR\"\n", "limits: missing"),
     ];
 
 #[test]

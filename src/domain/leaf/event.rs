@@ -35,6 +35,12 @@ pub enum Event {
         /// Its name.
         token: String,
     },
+    /// One of the two anchors of a token was not there at start, as after a crash in the middle of
+    /// a writing, or because somebody deleted it. It was made anew.
+    AnchorGone {
+        /// The token's name.
+        token: String,
+    },
     /// What a caller was refused within a minute without a decision.
     Unserved(Unserved),
 }
@@ -59,6 +65,7 @@ impl Event {
             Self::ClockRefused { .. } => "clock_refused",
             Self::TokenDown { .. } => "token_down",
             Self::TokenUp { .. } => "token_up",
+            Self::AnchorGone { .. } => "anchor_gone",
             Self::Unserved(_) => "unserved",
         }
     }
@@ -75,7 +82,9 @@ impl Event {
             Self::TokenDown { token, reason } => {
                 vec![("token", Value::text(token)), ("reason", shortened(reason))]
             }
-            Self::TokenUp { token } => vec![("token", Value::text(token))],
+            Self::TokenUp { token } | Self::AnchorGone { token } => {
+                vec![("token", Value::text(token))]
+            }
             Self::Unserved(Unserved { caller, minute, refusals }) => {
                 let refusals = refusals.iter().map(|(name, count)| (*name, Value::text(count)));
                 vec![

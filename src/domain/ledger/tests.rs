@@ -19,6 +19,7 @@ use crate::domain::time::{Duration, Timestamp};
 mod axes;
 mod desk;
 mod history;
+mod leaves;
 
 use desk::Desk;
 
@@ -56,6 +57,7 @@ fn policy() -> Policy {
         currency: Some(Currency::parse("currency", "EUR").unwrap()),
         callers: BTreeSet::from([caller("shop"), caller("free")]),
         validity: Duration::from_seconds(3_600),
+        anchored_from: None,
         creditors: Creditors::default(),
         limits: vec![
             limit("single", Window::PerPayment, Measure::Amount, 5_000),

@@ -4,12 +4,10 @@ use cryptoki::error::Error;
 use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 use cryptoki::session::Session;
 
+use crate::domain::key::Algorithm;
 use crate::hsm::token::{KeyReference, TokenError};
 
-use super::fault;
-
-/// `prime256v1`, 1.2.840.10045.3.1.7, as DER.
-pub(super) const P256_OID: [u8; 10] = [0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
+use super::{curve, fault};
 
 /// Demands on a private key, in the order in which a refusal names them.
 const DEMANDS: [(AttributeType, &str, bool); 11] = [
@@ -55,13 +53,18 @@ fn check_curve(
     handle: ObjectHandle,
     key: &KeyReference,
 ) -> Result<(), TokenError> {
+    let forms = curve::parameters(key.algorithm);
     let found = match single(session, handle, AttributeType::EcParams)? {
-        Some(Attribute::EcParams(oid)) if oid == P256_OID => return Ok(()),
+        Some(Attribute::EcParams(found)) if forms.contains(&found.as_slice()) => return Ok(()),
         Some(Attribute::EcParams(other)) => super::session::hexadecimal(&other),
         _ => told(None),
     };
-    let expected = super::session::hexadecimal(&P256_OID);
-    Err(refuse(key, "CKA_EC_PARAMS", found, &format!("P-256, {expected}")))
+    let forms: Vec<String> = forms.iter().map(|form| super::session::hexadecimal(form)).collect();
+    let name = match key.algorithm {
+        Algorithm::Es256 => "P-256",
+        Algorithm::EdDsa => "edwards25519",
+    };
+    Err(refuse(key, "CKA_EC_PARAMS", found, &format!("{name}, {}", forms.join(" or "))))
 }
 
 /// One attribute (`C_GetAttributeValue`), alone: asked for together, cryptoki silently leaves out

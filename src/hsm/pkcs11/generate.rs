@@ -1,7 +1,6 @@
 //! Generating a key pair on the token, where nothing was before.
 
 use cryptoki::error::{Error, RvError};
-use cryptoki::mechanism::Mechanism;
 use cryptoki::object::Attribute;
 use cryptoki::session::Session;
 
@@ -10,28 +9,59 @@ use crate::hsm::token::{KeyReference, TokenError};
 
 use super::login::Access;
 use super::session::{hexadecimal, inspect};
-use super::{attributes, fault};
+use super::{curve, fault};
 
-/// `C_GenerateKeyPair` for P-256, then the checks of every later start.
+/// `C_GenerateKeyPair`, then the checks of every later start.
 pub(super) fn generate(access: &Access, key: &KeyReference) -> Result<PublicKey, TokenError> {
     let open = access.session(true)?;
     refuse_existing(open.session(), key)?;
-    let mut private = private_template(key);
-    let generated = match ask(open.session(), key, &private) {
-        // Some tokens do not know CKA_SIGN_RECOVER on EC keys; then it cannot be true either.
-        Err(Error::Pkcs11(
-            RvError::AttributeTypeInvalid
-            | RvError::AttributeValueInvalid
-            | RvError::TemplateInconsistent,
-            _,
-        )) => {
-            private.retain(|attribute| !matches!(attribute, Attribute::SignRecover(_)));
-            ask(open.session(), key, &private)
-        }
-        other => other,
-    };
-    generated.map_err(|refused| fault::call("C_GenerateKeyPair", &refused))?;
+    ask(open.session(), key).map_err(|refused| told(key, &refused))?;
     inspect(open.session(), key).map(|held| held.public)
+}
+
+/// Asks with the templates that tokens are known to take, until one is not refused as a template.
+fn ask(session: &Session, key: &KeyReference) -> cryptoki::error::Result<()> {
+    let private = private_template(key);
+    // Some tokens do not know CKA_SIGN_RECOVER on EC keys; then it cannot be true either.
+    let mut without = private.clone();
+    without.retain(|attribute| !matches!(attribute, Attribute::SignRecover(_)));
+    let forms = curve::parameters(key.algorithm).iter();
+    let templates = forms.flat_map(|form| [(form, &private), (form, &without)]);
+    let mut answer = Ok(());
+    for (form, private) in templates {
+        let public = public_template(key, form);
+        let generated =
+            session.generate_key_pair(&curve::generation(key.algorithm), &public, private);
+        answer = generated.map(drop);
+        if !answer.as_ref().is_err_and(is_about_the_template) {
+            break;
+        }
+    }
+    answer
+}
+
+fn is_about_the_template(refused: &Error) -> bool {
+    matches!(
+        refused,
+        Error::Pkcs11(
+            RvError::AttributeTypeInvalid
+                | RvError::AttributeValueInvalid
+                | RvError::TemplateInconsistent
+                | RvError::CurveNotSupported
+                | RvError::DomainParamsInvalid,
+            _,
+        )
+    )
+}
+
+fn told(key: &KeyReference, refused: &Error) -> TokenError {
+    match refused {
+        Error::Pkcs11(code @ (RvError::MechanismInvalid | RvError::CurveNotSupported), _) => {
+            let (id, algorithm) = (key.id.clone(), key.algorithm);
+            TokenError::NoAlgorithm { key: id, algorithm, code: fault::code_name(*code) }
+        }
+        other => fault::call("C_GenerateKeyPair", other),
+    }
 }
 
 /// Neither the label nor the id may be in use, by objects of any kind.
@@ -54,22 +84,17 @@ fn refuse_existing(session: &Session, key: &KeyReference) -> Result<(), TokenErr
     Ok(())
 }
 
-fn ask(
-    session: &Session,
-    key: &KeyReference,
-    private: &[Attribute],
-) -> cryptoki::error::Result<()> {
-    let public = [
+pub(super) fn public_template(key: &KeyReference, parameters: &[u8]) -> Vec<Attribute> {
+    vec![
         Attribute::Token(true),
         Attribute::Private(false),
         Attribute::Verify(true),
         Attribute::Encrypt(false),
         Attribute::Wrap(false),
-        Attribute::EcParams(attributes::P256_OID.to_vec()),
+        Attribute::EcParams(parameters.to_vec()),
         Attribute::Id(key.object_id.clone()),
         Attribute::Label(key.label.as_bytes().to_vec()),
-    ];
-    session.generate_key_pair(&Mechanism::EccKeyPairGen, &public, private).map(drop)
+    ]
 }
 
 pub(super) fn private_template(key: &KeyReference) -> Vec<Attribute> {

@@ -1,6 +1,6 @@
 //! Finding a token and logging in to it, once. Other sessions of the process share the login.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
@@ -21,11 +21,13 @@ pub(super) struct Access {
     library: Arc<Library>,
     /// A PIN that was typed, since nobody may be there when the next login is due.
     typed: Mutex<Option<Pin>>,
+    /// The session that anchors are read and written in, once one was needed.
+    anchors: Mutex<Option<OpenSession>>,
 }
 
 impl Access {
     pub(super) fn new(settings: Pkcs11Settings, library: Arc<Library>) -> Self {
-        Self { settings, library, typed: Mutex::new(None) }
+        Self { settings, library, typed: Mutex::new(None), anchors: Mutex::new(None) }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -38,8 +40,18 @@ impl Access {
     }
 
     pub(super) fn reinitialise(&self) -> Result<(), TokenError> {
+        // An idle session would keep the library from being started over. One in the middle of a
+        // call is left alone: it is closed when that fails, and this is tried again.
+        if let Ok(mut idle) = self.anchors.try_lock() {
+            *idle = None;
+        }
         self.library.start_over(&self.settings.name)?;
         self.log_in()
+    }
+
+    /// The place of the session for anchors, for one caller at a time.
+    pub(super) fn anchors(&self) -> MutexGuard<'_, Option<OpenSession>> {
+        self.anchors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A session that shares the login (`C_OpenSession`).

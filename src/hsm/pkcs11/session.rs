@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use cryptoki::context::Pkcs11;
-use cryptoki::mechanism::Mechanism;
-use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use cryptoki::slot::Slot;
 
-use crate::domain::key::{KeyId, PublicKey};
+use sha2::{Digest, Sha256};
+
+use crate::domain::key::{Algorithm, KeyId, PublicKey, Purpose};
 use crate::hsm::token::{KeyReference, SigningDigest, Token, TokenError};
+use crate::log::message::AuditMessage;
 
 use super::library::Counted;
-use super::{attributes, fault, login};
+use super::{attributes, curve, fault, login};
 
 /// A session that shares its token's login. The fields are dropped in their order: the session is
 /// closed (`C_CloseSession`) before its place is given back.
@@ -67,6 +69,13 @@ impl Pkcs11Session {
     fn held(&self, key: &KeyId) -> Result<&Held, TokenError> {
         self.keys.get(key).ok_or_else(|| TokenError::UnknownKey(key.clone()))
     }
+
+    /// `C_SignInit` and `C_Sign` with the mechanism of the key.
+    fn sign(&self, key: &Held, bytes: &[u8]) -> Result<Vec<u8>, TokenError> {
+        let mechanism = curve::signing(key.public.algorithm());
+        let signed = self.open.session.sign(&mechanism, key.handle, bytes);
+        signed.map_err(|refused| fault::call("C_Sign", &refused))
+    }
 }
 
 impl Token for Pkcs11Session {
@@ -75,11 +84,25 @@ impl Token for Pkcs11Session {
     }
 
     fn sign_digest(&mut self, key: &KeyId, digest: &SigningDigest) -> Result<Vec<u8>, TokenError> {
-        let handle = self.held(key)?.handle;
-        self.open
-            .session
-            .sign(&Mechanism::Ecdsa, handle, digest.as_bytes())
-            .map_err(|refused| fault::call("C_Sign", &refused))
+        let held = self.held(key)?;
+        match held.public.algorithm() {
+            Algorithm::Es256 => self.sign(held, digest.as_bytes()),
+            // A digest is not the message that Ed25519 would have to sign.
+            found @ Algorithm::EdDsa => Err(TokenError::WrongAlgorithm {
+                key: key.clone(),
+                purpose: Purpose::Settlement,
+                found,
+                expected: Algorithm::Es256,
+            }),
+        }
+    }
+
+    fn sign_audit(&mut self, key: &KeyId, message: &AuditMessage) -> Result<Vec<u8>, TokenError> {
+        let (held, bytes) = (self.held(key)?, message.to_bytes());
+        match held.public.algorithm() {
+            Algorithm::Es256 => self.sign(held, &Sha256::digest(&bytes)),
+            Algorithm::EdDsa => self.sign(held, &bytes),
+        }
     }
 
     fn probe(&mut self) -> Result<(), TokenError> {
@@ -111,9 +134,10 @@ fn find(
     object_class: ObjectClass,
     class: &'static str,
 ) -> Result<ObjectHandle, TokenError> {
+    let (kind, key_type) = curve::key_type(key.algorithm);
     let template = [
         Attribute::Class(object_class),
-        Attribute::KeyType(KeyType::EC),
+        Attribute::KeyType(kind),
         Attribute::Id(key.object_id.clone()),
         Attribute::Label(key.label.as_bytes().to_vec()),
     ];
@@ -125,6 +149,7 @@ fn find(
         [] => Err(TokenError::KeyMissing {
             key: key.id.clone(),
             class,
+            key_type,
             label: key.label.clone(),
             object_id: hexadecimal(&key.object_id),
         }),
@@ -143,53 +168,18 @@ fn read_public(
         key: key.id.clone(),
         attribute: "CKA_EC_POINT",
         found,
-        expected: "a point on P-256, of 65 bytes or in a DER octet string".to_owned(),
+        expected: curve::expected_point(key.algorithm).to_owned(),
     };
     let point = match attributes::single(session, handle, AttributeType::EcPoint)? {
         Some(Attribute::EcPoint(point)) => point,
         _ => return Err(refuse("absent".to_owned())),
     };
-    let uncompressed =
-        unwrapped(&point).ok_or_else(|| refuse(format!("{} other bytes", point.len())))?;
-    PublicKey::from_uncompressed(uncompressed).map_err(|told| refuse(told.detail))
-}
-
-/// The uncompressed point, raw or as a DER octet string: both are in use, and nothing else is
-/// taken.
-fn unwrapped(point: &[u8]) -> Option<&[u8]> {
-    match point {
-        [0x04, ..] if point.len() == 65 => Some(point),
-        [0x04, 0x41, inner @ ..] if inner.len() == 65 && inner.first() == Some(&0x04) => {
-            Some(inner)
-        }
-        _ => None,
-    }
+    let raw = curve::unwrapped(key.algorithm, &point)
+        .ok_or_else(|| refuse(format!("{} other bytes", point.len())))?;
+    PublicKey::from_bytes(key.algorithm, raw).map_err(|told| refuse(told.detail))
 }
 
 /// `CKA_ID` as the configuration writes it.
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn points_are_raw_or_wrapped_and_nothing_else() {
-        let raw = [vec![4], vec![7; 64]].concat();
-        let wrapped = [vec![4, 65], raw.clone()].concat();
-        assert_eq!(unwrapped(&raw), Some(raw.as_slice()));
-        assert_eq!(unwrapped(&wrapped), Some(raw.as_slice()));
-        let compressed = [vec![2], vec![7; 32]].concat();
-        let bit_string = [vec![3, 66, 0], raw.clone()].concat();
-        let long_length = [vec![4, 0x81, 65], raw.clone()].concat();
-        let not_a_point = [vec![4, 65, 2], vec![7; 64]].concat();
-        let trailing = [wrapped.clone(), vec![0]].concat();
-        for other in
-            [vec![], compressed, bit_string, long_length, not_a_point, trailing, raw[..64].to_vec()]
-        {
-            assert_eq!(unwrapped(&other), None, "{other:02x?}");
-        }
-    }
 }

@@ -4,18 +4,19 @@
 use std::fs;
 use std::time::Instant;
 
-use cryptoki::mechanism::Mechanism;
 use cryptoki::object::Attribute;
 
 use super::*;
 use crate::domain::authorization::{Attempt, SigningAuthorization};
-use crate::domain::key::{KeyId, Kid};
+use crate::domain::key::{Algorithm, KeyId, Kid, Purpose};
 use crate::domain::order::{Order, SigningInput};
 use crate::domain::payment::PaymentId;
 use crate::domain::time::Timestamp;
 use crate::hsm::pool::{Hsm, TokenPlan, public_keys};
 use crate::hsm::token::SigningDigest;
 
+mod anchor;
+mod audit;
 mod bench;
 mod remote;
 
@@ -26,6 +27,7 @@ fn reference(name: &str, id: u8) -> KeyReference {
         id: KeyId::parse("key", name).unwrap(),
         label: name.to_owned(),
         object_id: vec![id],
+        algorithm: Algorithm::Es256,
         thumbprint: None,
         waive_decrypt: false,
     }
@@ -62,7 +64,7 @@ on_softhsm! {
         let signature = session.sign_digest(&key.id, &digest).unwrap();
         aws_lc_rs::signature::UnparsedPublicKey::new(
             &aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED,
-            public.uncompressed(),
+            public.as_bytes(),
         )
         .verify(authorization.signing_input().to_ascii().as_bytes(), &signature)
         .unwrap();
@@ -238,7 +240,7 @@ on_softhsm! {
         let key = pinned(&key, &public);
         let module = bench.modules.load(bench.settings("gold"), vec![key.clone()]).unwrap();
         let module: Arc<dyn TokenModule> = Arc::new(module);
-        let keys = public_keys(&*module, [key.id.clone()]).unwrap();
+        let keys = public_keys(&*module, [(key.id.clone(), Purpose::Settlement)]).unwrap();
         let deadline = std::time::Duration::from_secs(5);
         let hsm = Hsm::start(
             vec![TokenPlan { module, sessions: 2, queue: 4, deadline, keys }],

@@ -1,6 +1,6 @@
 //! What the pool answers: why there is no place, why there is no signature, how a token is.
 
-use crate::domain::key::KeyId;
+use crate::domain::key::{KeyId, Purpose};
 
 /// Why there is no place in a queue. Nothing was reserved yet, so the caller may come again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,12 +16,12 @@ pub enum Unavailable {
         /// Why.
         reason: String,
     },
-    /// No token has that key.
-    #[error("no token has the key {0}")]
+    /// No token has that key, or it is for something else than payments.
+    #[error("no token has a settlement key {0}")]
     UnknownKey(KeyId),
 }
 
-/// Why there is no signature. The authorization is used up and the payment in doubt.
+/// Why there is no signature. A payment is in doubt then, for its authorization is used up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignFailure {
     /// The token was not asked: the daemon is stopping, or the permit was for another token.
@@ -29,6 +29,16 @@ pub enum SignFailure {
     NotAsked {
         /// Why.
         reason: &'static str,
+    },
+    /// The key is for something else (P6). The token was not asked.
+    #[error("key {key} is for {}; it does not sign for {}", purpose.name(), asked.name())]
+    WrongPurpose {
+        /// The key.
+        key: KeyId,
+        /// What it is for.
+        purpose: Purpose,
+        /// What it was to sign for.
+        asked: Purpose,
     },
     /// The token failed twice, or is down.
     #[error("token {token} is down: {reason}")]

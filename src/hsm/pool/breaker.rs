@@ -6,23 +6,37 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 
-use crate::domain::key::{KeyId, PublicKey, Signature};
+use crate::domain::key::{Algorithm, KeyId, PublicKey, Purpose, Signature};
 use crate::hsm::token::TokenError;
 
-use super::{TokenPlan, TokenStatus};
+use super::{PlannedKey, TokenPlan, TokenStatus};
 
-/// A public key that signatures are verified against, parsed once.
+/// A public key that signatures are verified against, parsed once, and what its signatures are for.
 pub(in crate::hsm) struct PinnedKey {
     pub(in crate::hsm) public: PublicKey,
+    pub(in crate::hsm) purpose: Purpose,
     verifier: ParsedPublicKey,
 }
 
 impl PinnedKey {
-    fn new(public: PublicKey) -> Option<Self> {
-        let verifier = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public.uncompressed());
-        verifier.ok().map(|verifier| Self { public, verifier })
+    fn new(PlannedKey { id, purpose, public }: &PlannedKey) -> Result<Self, TokenError> {
+        let (public, purpose) = (public.clone(), *purpose);
+        let (key, found) = (id.clone(), public.algorithm());
+        if (purpose, found) == (Purpose::Settlement, Algorithm::EdDsa) {
+            let expected = Algorithm::Es256;
+            return Err(TokenError::WrongAlgorithm { key, purpose, found, expected });
+        }
+        let verifier = match found {
+            Algorithm::Es256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public.as_bytes()),
+            Algorithm::EdDsa => ParsedPublicKey::new(&ED25519, public.as_bytes()),
+        };
+        let verifier = verifier.map_err(|_| TokenError::BadSignature {
+            key,
+            found: "a public key that the verifier refuses".to_owned(),
+        })?;
+        Ok(Self { public, purpose, verifier })
     }
 
     /// The signature in `bytes`, if it has 64 of them and is one over `message`.
@@ -69,13 +83,7 @@ pub(in crate::hsm) struct TokenState {
 
 impl TokenState {
     pub(super) fn new(plan: &TokenPlan, monotonic: fn() -> Instant) -> Result<Self, TokenError> {
-        let keys = plan.keys.iter().map(|(key, public)| {
-            let found = || TokenError::BadSignature {
-                key: key.clone(),
-                found: "a public key that the verifier refuses".to_owned(),
-            };
-            Ok((key.clone(), PinnedKey::new(public.clone()).ok_or_else(found)?))
-        });
+        let keys = plan.keys.iter().map(|key| Ok((key.id.clone(), PinnedKey::new(key)?)));
         Ok(Self {
             name: plan.module.name().to_owned(),
             keys: keys.collect::<Result<_, TokenError>>()?,
@@ -95,6 +103,11 @@ impl TokenState {
 
     pub(in crate::hsm) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What a key of the token is for.
+    pub(super) fn purpose(&self, key: &KeyId) -> Option<Purpose> {
+        self.keys.get(key).map(|pinned| pinned.purpose)
     }
 
     pub(super) fn take_place(&self) -> bool {

@@ -3,11 +3,18 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{Signature, SigningKey};
+use sha2::{Digest, Sha256};
 
-use crate::domain::key::{KeyId, PublicKey};
+use crate::domain::key::{Algorithm, KeyId, PublicKey};
 use crate::hsm::token::{SigningDigest, Token, TokenError, TokenModule};
+use crate::log::message::AuditMessage;
+
+/// The audit keys of every double.
+pub(super) const LOG: &str = "log";
+pub(super) const LOG_P256: &str = "log-p256";
 
 /// What a double does when it is asked to sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +37,15 @@ pub(super) enum Behaviour {
     KeySwapping,
 }
 
-/// A module with one key, and a record of what it was asked.
+/// A module with a settlement key and two audit keys, and a record of what it was asked.
 pub(super) struct Double {
     name: String,
     behaviour: Behaviour,
     key: SigningKey,
+    log_p256: SigningKey,
+    log_ed25519: Ed25519KeyPair,
+    /// Whether each thing that it was asked to sign was an audit message.
+    pub(super) audits: Mutex<Vec<bool>>,
     /// While set, every call fails as if the device had been unplugged.
     pub(super) gone: AtomicBool,
     pub(super) opened: AtomicUsize,
@@ -54,6 +65,9 @@ impl Double {
             name: name.to_owned(),
             behaviour,
             key: random_key(),
+            log_p256: random_key(),
+            log_ed25519: Ed25519KeyPair::generate().unwrap(),
+            audits: Mutex::default(),
             gone: AtomicBool::new(false),
             opened: AtomicUsize::new(0),
             reinitialised: AtomicUsize::new(0),
@@ -67,6 +81,43 @@ impl Double {
 
     pub(super) fn public_key(&self) -> PublicKey {
         public_half(&self.key)
+    }
+
+    /// The public half of the audit key of this algorithm.
+    pub(super) fn audit_key(&self, algorithm: Algorithm) -> PublicKey {
+        match algorithm {
+            Algorithm::Es256 => public_half(&self.log_p256),
+            Algorithm::EdDsa => {
+                let public = self.log_ed25519.public_key();
+                PublicKey::from_bytes(algorithm, public.as_ref()).unwrap()
+            }
+        }
+    }
+
+    /// What comes of a right signature, the `before`th.
+    fn misbehave(&self, before: usize, mut signature: Vec<u8>) -> Result<Vec<u8>, TokenError> {
+        match self.behaviour {
+            Behaviour::Steady => {}
+            Behaviour::Refusing => return Err(device_error("C_Sign")),
+            Behaviour::WrongLength => signature.truncate(63),
+            Behaviour::BitFlipping => signature[40] ^= 1,
+            Behaviour::ZeroSignature => signature.fill(0),
+            Behaviour::Vanishing(fails) if before < fails => return Err(device_error("C_Sign")),
+            Behaviour::KeySwapping if before < 1 => return Err(device_error("C_Sign")),
+            Behaviour::Vanishing(_) | Behaviour::KeySwapping => {}
+            Behaviour::Hanging => {
+                let closed = self.gate.0.lock().unwrap();
+                drop(self.gate.1.wait_while(closed, |open| !*open).unwrap());
+            }
+        }
+        Ok(signature)
+    }
+
+    /// Notes what is asked for; tells how often it was asked before.
+    fn asked_for(&self, audit: bool) -> Result<usize, TokenError> {
+        let before = self.asked.fetch_add(1, Ordering::SeqCst);
+        self.audits.lock().unwrap().push(audit);
+        self.answer("C_Sign").map(|()| before)
     }
 
     pub(super) fn open_gate(&self) {
@@ -125,30 +176,33 @@ impl Drop for Session {
 }
 
 impl Token for Session {
-    fn public_key(&mut self, _key: &KeyId) -> Result<PublicKey, TokenError> {
-        Ok(public_half(&self.key))
+    fn public_key(&mut self, key: &KeyId) -> Result<PublicKey, TokenError> {
+        Ok(match key.as_str() {
+            LOG => self.double.audit_key(Algorithm::EdDsa),
+            LOG_P256 => self.double.audit_key(Algorithm::Es256),
+            _ => public_half(&self.key),
+        })
     }
 
     fn sign_digest(&mut self, _key: &KeyId, digest: &SigningDigest) -> Result<Vec<u8>, TokenError> {
-        let before = self.double.asked.fetch_add(1, Ordering::SeqCst);
-        self.double.answer("C_Sign")?;
+        let before = self.double.asked_for(false)?;
         let signature: Signature = self.key.sign_prehash(digest.as_bytes()).unwrap();
-        let mut signature = signature.to_bytes().to_vec();
-        match self.double.behaviour {
-            Behaviour::Steady => {}
-            Behaviour::Refusing => return Err(device_error("C_Sign")),
-            Behaviour::WrongLength => signature.truncate(63),
-            Behaviour::BitFlipping => signature[40] ^= 1,
-            Behaviour::ZeroSignature => signature.fill(0),
-            Behaviour::Vanishing(fails) if before < fails => return Err(device_error("C_Sign")),
-            Behaviour::KeySwapping if before < 1 => return Err(device_error("C_Sign")),
-            Behaviour::Vanishing(_) | Behaviour::KeySwapping => {}
-            Behaviour::Hanging => {
-                let closed = self.double.gate.0.lock().unwrap();
-                drop(self.double.gate.1.wait_while(closed, |open| !*open).unwrap());
+        self.double.misbehave(before, signature.to_bytes().to_vec())
+    }
+
+    fn sign_audit(&mut self, key: &KeyId, message: &AuditMessage) -> Result<Vec<u8>, TokenError> {
+        let before = self.double.asked_for(true)?;
+        let bytes = message.to_bytes();
+        let signature = match key.as_str() {
+            LOG => self.double.log_ed25519.sign(&bytes).as_ref().to_vec(),
+            LOG_P256 => {
+                let key = &self.double.log_p256;
+                let signature: Signature = key.sign_prehash(&Sha256::digest(&bytes)).unwrap();
+                signature.to_bytes().to_vec()
             }
-        }
-        Ok(signature)
+            _ => return Err(TokenError::UnknownKey(key.clone())),
+        };
+        self.double.misbehave(before, signature)
     }
 
     fn probe(&mut self) -> Result<(), TokenError> {
@@ -168,5 +222,5 @@ fn random_key() -> SigningKey {
 
 fn public_half(key: &SigningKey) -> PublicKey {
     let point = key.verifying_key().to_sec1_point(false);
-    PublicKey::from_uncompressed(point.as_bytes()).unwrap()
+    PublicKey::from_bytes(Algorithm::Es256, point.as_bytes()).unwrap()
 }

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot::Receiver;
 
-use super::doubles::{Behaviour, Double, Shared};
+use super::doubles::{Behaviour, Double, LOG, LOG_P256, Shared};
 use super::*;
 use crate::domain::authorization::Attempt;
-use crate::domain::key::{KeyId, PublicKey};
+use crate::domain::key::{Algorithm, KeyId, PublicKey, Purpose};
 use crate::domain::order::{Order, SigningInput};
 use crate::domain::payment::PaymentId;
 use crate::domain::time::Timestamp;
 
+mod audit;
 mod bounds;
 
 const DEADLINE: Duration = Duration::from_millis(200);
@@ -22,10 +23,15 @@ fn key(name: &str) -> KeyId {
     KeyId::parse("key", name).unwrap()
 }
 
-/// A plan for a double; the key is named as the token.
+/// A plan for a double; the settlement key is named as the token.
 fn plan(double: &Arc<Double>, sessions: usize, queue: usize) -> TokenPlan {
     let module = Arc::new(Shared(double.clone()));
-    let keys = vec![(key(module.name()), double.public_key())];
+    let planned = |id: &str, purpose, public| PlannedKey { id: key(id), purpose, public };
+    let keys = vec![
+        planned(module.name(), Purpose::Settlement, double.public_key()),
+        planned(LOG, Purpose::Audit, double.audit_key(Algorithm::EdDsa)),
+        planned(LOG_P256, Purpose::Audit, double.audit_key(Algorithm::Es256)),
+    ];
     TokenPlan { module, sessions, queue, deadline: DEADLINE, keys }
 }
 
@@ -87,7 +93,7 @@ fn a_steady_token_signs_what_was_authorised() {
     );
     let verifier = aws_lc_rs::signature::UnparsedPublicKey::new(
         &aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED,
-        double.public_key().uncompressed().to_vec(),
+        double.public_key().as_bytes().to_vec(),
     );
     let message = input(&double.public_key(), 7).to_ascii();
     verifier.verify(message.as_bytes(), signed.signature().as_bytes()).unwrap();

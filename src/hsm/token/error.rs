@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::domain::key::{KeyId, Kid};
+use crate::domain::key::{Algorithm, KeyId, Kid, Purpose};
 use crate::hsm::pin::PinError;
 
 /// Why a token cannot be used. Each message says what was found and what to do.
@@ -80,14 +80,16 @@ pub enum TokenError {
     },
     /// An object of a key is not on the token.
     #[error(
-        "key {key}: the token has no {class} of type EC with label {label:?} and id \
-         {object_id}; check `label` and `id`, or generate the key"
+        "key {key}: the token has no {class} of type {key_type} with label {label:?} and id \
+         {object_id}; check `label`, `id` and `algorithm`, or generate the key"
     )]
     KeyMissing {
         /// The key.
         key: KeyId,
         /// `CKO_PRIVATE_KEY` or `CKO_PUBLIC_KEY`.
         class: &'static str,
+        /// `EC` or `EC_EDWARDS`.
+        key_type: &'static str,
         /// `CKA_LABEL` looked for.
         label: String,
         /// `CKA_ID` looked for, in hexadecimal.
@@ -120,6 +122,31 @@ pub enum TokenError {
         object_id: String,
         /// How many objects there are.
         count: usize,
+    },
+    /// The token cannot make keys of the algorithm.
+    #[error(
+        "key {key}: the token has no {algorithm} ({code}); an audit key may say algorithm = \
+         \"ES256\" instead: checkpoints are then signed with P-256"
+    )]
+    NoAlgorithm {
+        /// The key.
+        key: KeyId,
+        /// What was asked for.
+        algorithm: Algorithm,
+        /// What the token returned.
+        code: String,
+    },
+    /// A key signs with something that its purpose does not allow.
+    #[error("key {key}: it is for {} and signs with {found}; expected {expected}", purpose.name())]
+    WrongAlgorithm {
+        /// The key.
+        key: KeyId,
+        /// What it is for.
+        purpose: Purpose,
+        /// What it signs with.
+        found: Algorithm,
+        /// What its purpose takes.
+        expected: Algorithm,
     },
     /// An attribute would let the key leave the hardware or serve another purpose (P5, P6).
     #[error(
@@ -188,6 +215,8 @@ impl TokenError {
             | Self::PinLocked { .. }
             | Self::KeyDuplicate { .. }
             | Self::KeyExists { .. }
+            | Self::NoAlgorithm { .. }
+            | Self::WrongAlgorithm { .. }
             | Self::Attribute { .. }
             | Self::PinnedKeyMismatch { .. }
             | Self::Unpinned(_)

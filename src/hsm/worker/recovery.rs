@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{after, never, select};
+use crossbeam_channel::{after, select};
 
 use crate::hsm::token::TokenError;
 
-use super::Worker;
+use super::inbox::{Next, Queue};
+use super::{Job, Worker};
 
 /// First pause between attempts to open a session; each one is twice the last.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// How long to wait for another job to refuse; then it is waited for again.
+const A_WHILE: Duration = Duration::from_secs(60);
 /// Longest pause between attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -20,7 +23,7 @@ impl Worker {
             if self.token.condemned() {
                 self.close();
                 // For good: only a restart after a person has acted changes that.
-                self.jobs.iter().for_each(|job| self.refuse(job));
+                self.refuse_all();
                 return false;
             }
             if !self.pause.is_zero() && !self.wait() {
@@ -85,30 +88,48 @@ impl Worker {
         let over = after(self.pause);
         loop {
             // Jobs are for the workers that have sessions, if there are any.
-            let jobs = if self.token.usable() { never() } else { self.jobs.clone() };
-            select! {
+            let (audit, payments) = self.inbox.unless(self.token.usable());
+            let (queue, job) = select! {
                 recv(over) -> _ => return true,
                 recv(self.closing) -> _ => {
                     if !self.token.usable() {
-                        self.jobs.iter().for_each(|job| self.refuse(job));
+                        self.refuse_all();
                     }
                     return false;
                 }
-                recv(jobs) -> job => match job {
-                    Err(_) => return false,
-                    Ok(job) if self.token.usable() => {
-                        // Another session has come back meanwhile, so this one may too.
-                        match self.open() {
-                            Ok(()) => self.serve(job),
-                            Err(refused) => {
-                                self.token.note(&refused);
-                                self.refuse(job);
-                            }
-                        }
-                        return true;
-                    }
-                    Ok(job) => self.refuse(job),
-                },
+                recv(audit) -> job => (Queue::Audit, job),
+                recv(payments) -> job => (Queue::Payments, job),
+            };
+            match job {
+                Err(_) if !self.inbox.close(queue) => return false,
+                Err(_) => {}
+                Ok(job) if self.token.usable() => {
+                    self.join_in(job);
+                    return true;
+                }
+                Ok(job) => self.refuse(job),
+            }
+        }
+    }
+
+    /// Another session has come back meanwhile, so this one may too.
+    fn join_in(&mut self, job: Job) {
+        match self.open() {
+            Ok(()) => self.serve(job),
+            Err(refused) => {
+                self.token.note(&refused);
+                self.refuse(job);
+            }
+        }
+    }
+
+    /// Refuses every job until the queues are closed.
+    fn refuse_all(&mut self) {
+        loop {
+            match self.inbox.next(A_WHILE) {
+                Next::Job(job) => self.refuse(job),
+                Next::Nothing => {}
+                Next::Closed => return,
             }
         }
     }

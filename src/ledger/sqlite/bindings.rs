@@ -179,12 +179,13 @@ impl Store {
             }),
             None => connection
                 .execute(
-                    "INSERT INTO key_version (kid, key, point, recorded_at) \
-                     VALUES (?1, ?2, ?3, ?4)",
+                    "INSERT INTO key_version (kid, key, algorithm, point, recorded_at) \
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
                     params![
                         public.kid().as_str(),
                         key.as_str(),
-                        public.uncompressed().as_slice(),
+                        public.algorithm().name(),
+                        public.as_bytes(),
                         now.unix_ms()
                     ],
                 )

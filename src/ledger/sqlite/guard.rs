@@ -17,6 +17,21 @@ const LOG_HEADER_BYTES: u64 = 32;
 /// First bytes of every SQLite file.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
+/// Whether a ledger may be created: there is neither one nor the log of one.
+///
+/// # Errors
+/// [`OpenError::Exists`] or [`OpenError::LogOfLost`].
+pub fn check_absent(path: &Path) -> Result<(), OpenError> {
+    if path.exists() {
+        return Err(OpenError::Exists(path.to_owned()));
+    }
+    // SQLite would replay the log of a lost ledger into the new one.
+    if log_of(path).exists() {
+        return Err(OpenError::LogOfLost(path.to_owned()));
+    }
+    Ok(())
+}
+
 /// Creates an empty ledger, durable when this returns. Never overwrites one.
 ///
 /// # Errors
@@ -30,13 +45,7 @@ pub fn create(
     let now = reading.wall;
     let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
     let io = |source| OpenError::Io { path: path.to_owned(), source };
-    if path.exists() {
-        return Err(OpenError::Exists(path.to_owned()));
-    }
-    // SQLite would replay the log of a lost ledger into the new one.
-    if log_of(path).exists() {
-        return Err(OpenError::LogOfLost(path.to_owned()));
-    }
+    check_absent(path)?;
     // Made under another name and moved, so that a crash leaves no half ledger behind.
     let draft = path.with_extension("draft");
     drop(std::fs::remove_file(&draft));

@@ -19,7 +19,7 @@ use super::super::stored::{payment_of_order, payment_of_request, signing_input};
 use super::StoreError;
 use super::leaves::{position, stored_position};
 
-const COLUMNS: &str = "id, caller, idempotency_key, namespace, state, accepted_at, expires_at, \
+pub(super) const COLUMNS: &str = "id, caller, idempotency_key, namespace, state, accepted_at, expires_at, \
                        request, denial, order_bytes, protected, kid, attempt, signature, \
                        outcome_at, void_reason, salt, leaf, outcome_leaf";
 
@@ -127,7 +127,7 @@ pub(crate) fn count_in_doubt(connection: &Connection) -> Result<u32, StoreError>
     Ok(connection.prepare_cached(select)?.query_row([], |row| row.get(0))?)
 }
 
-fn record(row: &Row<'_>) -> Result<PaymentRecord, StoreError> {
+pub(super) fn record(row: &Row<'_>) -> Result<PaymentRecord, StoreError> {
     let wrong = |what: &str| StoreError::Row(what.to_owned());
     let text = |column| row.get::<_, String>(column).map_err(StoreError::from);
     let instant = |column| row.get(column).map(Timestamp::from_unix_ms).map_err(StoreError::from);
@@ -240,7 +240,8 @@ fn insert(connection: &Connection, record: &PaymentRecord) -> Result<usize, Stor
 fn update(connection: &Connection, record: &PaymentRecord) -> Result<usize, StoreError> {
     let columns = Columns::of(&record.state);
     let update = "UPDATE payment SET state = ?2, attempt = coalesce(?3, attempt), signature = ?4, \
-                  outcome_at = ?5, void_reason = ?6, outcome_leaf = ?7 WHERE id = ?1 AND state = 'authorised'";
+                  outcome_at = ?5, void_reason = ?6, outcome_leaf = ?7 \
+                  WHERE id = ?1 AND state = 'authorised'";
     Ok(connection.prepare_cached(update)?.execute(params![
         record.id.to_bytes().as_slice(),
         columns.state,

@@ -32,12 +32,14 @@ CREATE TABLE key (
     purpose TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Every public key that ever signed, for the JWKS. Public history is never lost.
+-- Every public key that ever signed: those of payments are the JWKS. Public history is never lost.
 CREATE TABLE key_version (
     kid         TEXT PRIMARY KEY,
     key         TEXT NOT NULL,
-    point       BLOB NOT NULL CHECK (length(point) = 65),
-    recorded_at INTEGER NOT NULL
+    algorithm   TEXT NOT NULL CHECK (algorithm IN ('ES256', 'EdDSA')),
+    point       BLOB NOT NULL,        -- uncompressed P-256, or Ed25519
+    recorded_at INTEGER NOT NULL,
+    CHECK (length(point) = CASE algorithm WHEN 'ES256' THEN 65 ELSE 32 END)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE payment (

@@ -33,13 +33,15 @@ pub enum Kind {
     TokenDown,
     /// A token answers again.
     TokenUp,
+    /// One of the two anchors of a token was not there at start, and was made anew.
+    AnchorGone,
     /// What a caller was refused within a minute without a decision.
     Unserved,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Accepted,
         Self::Denied,
         Self::Signed,
@@ -49,6 +51,7 @@ impl Kind {
         Self::ClockRefused,
         Self::TokenDown,
         Self::TokenUp,
+        Self::AnchorGone,
         Self::Unserved,
     ];
 
@@ -64,6 +67,7 @@ impl Kind {
             Self::ClockRefused => "clock_refused",
             Self::TokenDown => "token_down",
             Self::TokenUp => "token_up",
+            Self::AnchorGone => "anchor_gone",
             Self::Unserved => "unserved",
         }
     }
@@ -98,7 +102,7 @@ impl Kind {
             Self::Stopped => [&[], &[]],
             Self::ClockRefused => [REASON, &[]],
             Self::TokenDown => [TOKEN, REASON],
-            Self::TokenUp => [TOKEN, &[]],
+            Self::TokenUp | Self::AnchorGone => [TOKEN, &[]],
             Self::Unserved => [UNSERVED, &[]],
         }
     }

@@ -22,7 +22,8 @@ fn events() -> Vec<Event> {
         Event::Stopped,
         Event::ClockRefused { reason: reason.clone() },
         Event::TokenDown { token: token.clone(), reason },
-        Event::TokenUp { token },
+        Event::TokenUp { token: token.clone() },
+        Event::AnchorGone { token },
         Event::Unserved(unserved),
     ]
 }
@@ -51,7 +52,7 @@ fn every_event_is_read_back() {
     let leaf = Leaf::of_event(at(), &events()[3]);
     let entry = Entry::parse(leaf.as_str().as_bytes()).unwrap();
     assert_eq!(entry.text("reason"), Some("gone \"away\"\u{1}\n"));
-    let leaf = Leaf::of_event(at(), &events()[5]);
+    let leaf = Leaf::of_event(at(), &events()[6]);
     let entry = Entry::parse(leaf.as_str().as_bytes()).unwrap();
     assert_eq!(entry.text_in("refusals", "overload"), Some("3"));
     assert_eq!(entry.object("refusals").len(), 2);

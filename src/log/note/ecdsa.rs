@@ -2,7 +2,7 @@
 //!
 //! Tokens and JOSE write r and s side by side; only notes want ASN.1, so it is spoken here alone.
 
-use crate::domain::key::{PublicKey, Signature};
+use crate::domain::key::{P256PublicKey, Signature};
 
 /// A `SubjectPublicKeyInfo` of id-ecPublicKey with prime256v1 up to the uncompressed point. DER
 /// leaves no choice before it, so these bytes are all there is to parse.
@@ -14,13 +14,13 @@ const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 
 /// The `SubjectPublicKeyInfo` of a key.
-pub(super) fn spki(public: &PublicKey) -> Vec<u8> {
+pub(super) fn spki(public: &P256PublicKey) -> Vec<u8> {
     [SPKI_PREFIX.as_slice(), public.uncompressed()].concat()
 }
 
 /// Reads a `SubjectPublicKeyInfo` of P-256 with an uncompressed point on the curve.
-pub(super) fn public_key(spki: &[u8]) -> Option<PublicKey> {
-    PublicKey::from_uncompressed(spki.strip_prefix(&SPKI_PREFIX)?).ok()
+pub(super) fn public_key(spki: &[u8]) -> Option<P256PublicKey> {
+    P256PublicKey::from_uncompressed(spki.strip_prefix(&SPKI_PREFIX)?).ok()
 }
 
 /// A signature as notes want it: `Ecdsa-Sig-Value` of RFC 3279 section 2.2.3, in DER.

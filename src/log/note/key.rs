@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 
 use super::name::{NoteKeyId, NoteKeyName};
 use super::{NoteError, NoteText, SignatureLine, ecdsa};
-use crate::domain::key::PublicKey;
+use crate::domain::key::{P256PublicKey, PublicKey};
 use crate::domain::time::Timestamp;
 
 /// Domain separation of cosignatures (`c2sp.org/tlog-cosignature`, "Ed25519 signed message").
@@ -72,18 +72,26 @@ pub struct VerifierKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Public {
     Ed25519([u8; 32]),
-    EcdsaP256(Box<PublicKey>),
+    EcdsaP256(Box<P256PublicKey>),
     CosignatureV1([u8; 32]),
 }
 
 impl VerifierKey {
+    /// The key of a log, by its algorithm: Ed25519, or P-256 where its token has no Ed25519.
+    pub fn of_log(name: NoteKeyName, public: &PublicKey) -> Self {
+        match public {
+            PublicKey::Ed25519(key) => Self::ed25519(name, *key.as_bytes()),
+            PublicKey::P256(key) => Self::ecdsa_p256(name, key.clone()),
+        }
+    }
+
     /// An Ed25519 key, 32 bytes as RFC 8032 encodes them.
     pub fn ed25519(name: NoteKeyName, public: [u8; 32]) -> Self {
         Self::new(name, Public::Ed25519(public))
     }
 
     /// A P-256 key.
-    pub fn ecdsa_p256(name: NoteKeyName, public: PublicKey) -> Self {
+    pub fn ecdsa_p256(name: NoteKeyName, public: P256PublicKey) -> Self {
         Self::new(name, Public::EcdsaP256(Box::new(public)))
     }
 
@@ -256,6 +264,7 @@ impl Unsigned<'_> {
     }
 }
 
-fn cosigned(text: &NoteText, time_s: u64) -> String {
+/// What a cosignature is over (`c2sp.org/tlog-cosignature`, "Ed25519 signed message").
+pub(in crate::log) fn cosigned(text: &NoteText, time_s: u64) -> String {
     format!("{COSIGNATURE_HEADER}\ntime {time_s}\n{text}")
 }

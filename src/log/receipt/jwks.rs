@@ -3,7 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 
-use crate::domain::key::PublicKey;
+use crate::domain::key::{Algorithm, PublicKey};
 use crate::domain::text::excerpt;
 
 /// Why a key set is refused.
@@ -12,8 +12,8 @@ pub enum KeySetError {
     /// Not a key set.
     #[error("not a JSON Web Key Set: {0}")]
     Form(String),
-    /// A P-256 key that is none.
-    #[error("key {number} of the set is not a point on P-256")]
+    /// A key that is none of its kind.
+    #[error("key {number} of the set is not a public key of its curve")]
     Point {
         /// Which key, counted from 1.
         number: usize,
@@ -29,7 +29,7 @@ pub enum KeySetError {
         expected: String,
     },
     /// No key that can sign payments.
-    #[error("the set has no key that can sign payments; expected P-256 keys (\"kty\":\"EC\")")]
+    #[error("the set has no key that can sign payments; expected P-256 or Ed25519 keys")]
     Empty,
 }
 
@@ -57,13 +57,18 @@ pub fn public_keys(json: &[u8]) -> Result<Vec<PublicKey>, KeySetError> {
         serde_json::from_slice(json).map_err(|refused| KeySetError::Form(refused.to_string()))?;
     let mut keys = Vec::new();
     for (number, key) in (1..).zip(&set.keys) {
-        if key.kty != "EC" || key.crv.as_deref() != Some("P-256") {
-            continue;
-        }
-        let half = |text: &Option<String>| BASE64URL_NOPAD.decode(text.as_ref()?.as_bytes()).ok();
-        let point = half(&key.x).zip(half(&key.y));
-        let point = point.map(|(x, y)| [vec![4], x, y].concat()).unwrap_or_default();
-        let public = PublicKey::from_uncompressed(&point);
+        let half = |text: &Option<String>| {
+            let decoded = text.as_ref().and_then(|t| BASE64URL_NOPAD.decode(t.as_bytes()).ok());
+            decoded.unwrap_or_default()
+        };
+        let (algorithm, bytes) = match (key.kty.as_str(), key.crv.as_deref()) {
+            ("EC", Some("P-256")) => {
+                (Algorithm::Es256, [vec![4], half(&key.x), half(&key.y)].concat())
+            }
+            ("OKP", Some("Ed25519")) => (Algorithm::EdDsa, half(&key.x)),
+            _ => continue,
+        };
+        let public = PublicKey::from_bytes(algorithm, &bytes);
         let public = public.map_err(|_| KeySetError::Point { number })?;
         let expected = public.kid().as_str();
         if let Some(found) = key.kid.as_deref().filter(|kid| *kid != expected) {

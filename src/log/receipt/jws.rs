@@ -1,10 +1,10 @@
 //! The signed payment of a receipt: a compact JWS (RFC 7515) whose payload is the order.
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 
-use crate::domain::key::PublicKey;
+use crate::domain::key::{Algorithm, PublicKey};
 use crate::domain::order::{ORDER_SCHEMA, PAYMENT_TYP};
 use crate::domain::text::excerpt;
 
@@ -141,7 +141,8 @@ pub(super) fn verify(jws: &str, keys: &[PublicKey]) -> Result<SignedOrder, JwsEr
     let kid = &header.kid;
     let key = keys.iter().find(|key| key.kid().as_str() == kid);
     let key = key.ok_or_else(|| JwsError::KeyUnknown { kid: excerpt(kid) })?;
-    says("alg", &header.alg, algorithm(key))?;
+    // The key has one algorithm; a header does not choose (RFC 8725 section 3.1).
+    says("alg", &header.alg, key.algorithm().name())?;
     says("typ", &header.typ, PAYMENT_TYP)?;
     if !verifies(key, input.as_bytes(), &signature) {
         return Err(JwsError::Signature { kid: kid.clone() });
@@ -158,14 +159,15 @@ pub(super) fn verify(jws: &str, keys: &[PublicKey]) -> Result<SignedOrder, JwsEr
     }
 }
 
-/// The one algorithm of a key: a header does not choose (RFC 8725 section 3.1).
-fn algorithm(_key: &PublicKey) -> &'static str {
-    "ES256"
-}
-
 fn verifies(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
-    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.uncompressed());
-    key.verify(message, signature).is_ok()
+    let verified = match key.algorithm() {
+        Algorithm::Es256 => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.as_bytes())
+            .verify(message, signature),
+        Algorithm::EdDsa => {
+            UnparsedPublicKey::new(&ED25519, key.as_bytes()).verify(message, signature)
+        }
+    };
+    verified.is_ok()
 }
 
 fn says(member: &'static str, found: &str, expected: &str) -> Result<(), JwsError> {

@@ -140,7 +140,8 @@ fn the_keys_come_from_elsewhere() {
 #[test]
 fn a_key_set_is_read_and_held_to_its_thumbprints() {
     let scene = Scene::new(1);
-    let (x, y) = scene.public.coordinates();
+    let jwk = scene.public.jwk();
+    let (x, y) = (jwk.x, jwk.y.unwrap());
     let key =
         format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}","kid":"KID","use":"sig"}}"#);
     let set = |key: &str| format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed448"}},{key}]}}"#);
@@ -149,7 +150,10 @@ fn a_key_set_is_read_and_held_to_its_thumbprints() {
     assert_eq!(read, Ok(vec![scene.public.clone()]));
     let refused = |text: String| public_keys(text.as_bytes()).unwrap_err().to_string();
     assert!(refused(set(&key)).contains("key 2 of the set is called \"KID\""));
-    assert!(refused(set(&key.replace(&x, &y))).contains("key 2 of the set is not a point"));
+    assert!(
+        refused(set(&key.replace(&x, &y)))
+            .contains("key 2 of the set is not a public key of its curve")
+    );
     assert!(refused(r#"{"keys":[]}"#.to_owned()).contains("no key that can sign payments"));
     assert!(refused("[]".to_owned()).contains("not a JSON Web Key Set"));
 }

@@ -13,7 +13,7 @@ use aws_lc_rs::signature::{
 use crate::clock::Clock;
 use crate::domain::caller::{CallerId, IdempotencyKey};
 use crate::domain::credit::Reading;
-use crate::domain::key::{PublicKey, Signature};
+use crate::domain::key::{Algorithm, PublicKey, Signature};
 use crate::domain::leaf::{Event, Salt};
 use crate::domain::ledger::{Posting, Reservation, Submission, VoidReason};
 use crate::domain::payment::{AccountFields, Payment, PaymentFields, PaymentId};
@@ -23,10 +23,10 @@ use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::{Store, StoredCheckpoint, StoredTile, create};
 use crate::ledger::{Ledger, WriterThread};
 use crate::log::checkpoint::Checkpoint;
+use crate::log::growth::{FullTile, Growth};
 use crate::log::note::{Note, NoteKeyName, VerifierKey};
 use crate::log::proof;
 use crate::log::receipt::{ProvenLeaf, Receipt};
-use crate::log::tile::{GrowingTiles, TileKind};
 use crate::log::tree::{Frontier, Hash, NodeId, TreeHead};
 
 pub(crate) const ISSUER: &str = "https://pay.test.example";
@@ -99,7 +99,8 @@ impl Scene {
         let reading = Reading { wall, boot: "a".to_owned(), since_boot_ms: START_MS };
         create(&directory.path().join("ledger.sqlite3"), ISSUER, "id", &reading).unwrap();
         let settlement = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let public = PublicKey::from_uncompressed(settlement.public_key().as_ref()).unwrap();
+        let public =
+            PublicKey::from_bytes(Algorithm::Es256, settlement.public_key().as_ref()).unwrap();
         let time = Arc::new(AtomicI64::new(START_MS));
         let (audit, next) = (LogKey::new(ORIGIN), std::cell::Cell::new(0));
         Self { directory, settlement, public, audit, seed, time, next }
@@ -137,7 +138,7 @@ impl Scene {
             let wall = Timestamp::from_unix_ms(ms);
             Reading { wall, boot: "a".to_owned(), since_boot_ms: ms }
         });
-        Ledger::start(store, Arc::new(policy), clock).unwrap()
+        Ledger::start(store, Arc::new(policy), clock, Vec::new()).unwrap()
     }
 
     /// Does something with the ledger as a daemon has it.
@@ -230,19 +231,15 @@ impl Scene {
     /// Signs the tree as it is and keeps the checkpoint in the ledger, as the daemon does.
     pub(crate) fn checkpoint(&self) -> String {
         let leaves = self.leaves();
-        let (mut frontier, mut growing, mut tiles) = (Frontier::new(), GrowingTiles::new(), vec![]);
+        let (mut growth, mut full) = (Growth::default(), Vec::new());
         for leaf in &leaves {
-            frontier
-                .append(Hash::of_leaf(leaf.as_bytes()), |node, hash| {
-                    let Some((tile, hashes)) = growing.add(node, &hash) else { return };
-                    let TileKind::Hashes { level } = tile.kind() else { unreachable!() };
-                    tiles.push(StoredTile { level, number: tile.index(), hashes });
-                })
-                .unwrap();
+            growth.append(Hash::of_leaf(leaf.as_bytes()), &mut full).unwrap();
         }
-        let note = self.audit.note(ORIGIN, frontier.head());
+        let stored = |FullTile { level, number, hashes }| StoredTile { level, number, hashes };
+        let tiles = full.into_iter().map(stored).collect();
+        let note = self.audit.note(ORIGIN, growth.head());
         let made_at = Timestamp::from_unix_ms(self.time.load(Ordering::Relaxed));
-        let size = frontier.size();
+        let size = growth.size();
         let kept = StoredCheckpoint { size, made_at, note: note.clone(), tiles };
         self.within(async |ledger| ledger.keep(kept).await.unwrap());
         note

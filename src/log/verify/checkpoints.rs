@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Fault, Finding};
 use crate::log::checkpoint::Checkpoint;
+use crate::log::growth::Growth;
 use crate::log::note::{Note, SignatureKind, VerifierKey};
-use crate::log::tree::{Frontier, Hash};
+use crate::log::tree::Hash;
 
 /// Heads by size, the smallest first.
 #[derive(Debug)]
@@ -56,12 +57,12 @@ impl Checkpoints {
     }
 
     /// The tree has grown by a leaf.
-    pub(super) fn reached(&mut self, frontier: &Frontier) -> Result<(), Fault> {
-        let size = frontier.size();
+    pub(super) fn reached(&mut self, growth: &Growth) -> Result<(), Fault> {
+        let size = growth.size();
         let Some(entry) = self.to_come.first_entry().filter(|entry| *entry.key() == size) else {
             return Ok(());
         };
-        let (found, since) = (frontier.root(), self.fits);
+        let (found, since) = (growth.head().root, self.fits);
         if let Some(&expected) = entry.remove().iter().find(|root| **root != found) {
             return Err(Fault::of_log(Finding::Root { size, found, expected, since }));
         }

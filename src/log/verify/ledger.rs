@@ -10,9 +10,9 @@ use crate::log::entry::{Entry, Kind};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeavesOf {
     /// At the position of the first decision.
-    pub decision: Option<String>,
+    pub decision: Option<Leaf>,
     /// At the position of the outcome, if the payment has one.
-    pub outcome: Option<String>,
+    pub outcome: Option<Leaf>,
 }
 
 /// Whether a payment of the ledger has its leaves in a log of `size` leaves, with everything that
@@ -54,19 +54,19 @@ fn same(
     what: &'static str,
     position: u64,
     expected: &Leaf,
-    found: &Option<String>,
+    found: &Option<Leaf>,
 ) -> Result<(), Fault> {
-    if found.as_deref() == Some(expected.as_str()) {
+    if found.as_ref() == Some(expected) {
         return Ok(());
     }
-    let found = found.as_ref().map_or("is not there".to_owned(), |text| format!("says {text}"));
+    let found = told(found);
     let expected = expected.as_str().to_owned();
     let finding = Finding::Ledger { payment: record.id, what, found, expected };
     Err(Fault::at(position, finding))
 }
 
 /// A voided payment keeps no order in memory; what else its leaf says is compared.
-fn accepts(record: &PaymentRecord, found: &Option<String>) -> Result<(), Fault> {
+fn accepts(record: &PaymentRecord, found: &Option<Leaf>) -> Result<(), Fault> {
     let payment = &record.payment;
     let account = payment.creditor().account().to_string();
     let digest = |name: &str, value: &str| Some(record.salt.digest(name, value.as_bytes()));
@@ -83,7 +83,7 @@ fn accepts(record: &PaymentRecord, found: &Option<String>) -> Result<(), Fault> 
         ("end_to_end_id", digest("end_to_end_id", payment.end_to_end_id().as_str())),
         ("debtor", debtor),
     ];
-    let entry = found.as_ref().and_then(|text| Entry::parse(text.as_bytes()).ok());
+    let entry = found.as_ref().and_then(|text| Entry::parse(text.as_str().as_bytes()).ok());
     let agrees = entry.is_some_and(|entry| {
         let says =
             |(member, value): &(&str, Option<String>)| entry.text(member) == value.as_deref();
@@ -92,8 +92,12 @@ fn accepts(record: &PaymentRecord, found: &Option<String>) -> Result<(), Fault> 
     if agrees {
         return Ok(());
     }
-    let found = found.as_ref().map_or("is not there".to_owned(), |text| format!("says {text}"));
+    let found = told(found);
     let expected = "that it accepts this payment, with the digests of its row".to_owned();
     let finding = Finding::Ledger { payment: record.id, what: "decision", found, expected };
     Err(Fault::at(record.leaf, finding))
+}
+
+fn told(found: &Option<Leaf>) -> String {
+    found.as_ref().map_or("is not there".to_owned(), |leaf| format!("says {}", leaf.as_str()))
 }

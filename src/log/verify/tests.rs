@@ -2,9 +2,10 @@
 //! of the log show a daemon that signs its own lies.
 
 use super::*;
+use crate::domain::leaf::Leaf;
 use crate::log::note::{Note, NoteKeyName};
 use crate::log::tests::scene::{Fate, LogKey, ORIGIN, Scene, head};
-use crate::log::tile::GrowingTiles;
+use crate::log::tile::TileKind;
 
 /// Checks leaves against checkpoints, under the key of a scene.
 fn check(scene: &Scene, leaves: &[String], made: &[String]) -> Result<Summary, Fault> {
@@ -19,7 +20,7 @@ fn check_kept(
 ) -> Result<Summary, Fault> {
     let keys = [scene.audit.verifier.clone()];
     let mut verifier = LogVerifier::new(made, kept, &keys)?;
-    leaves.iter().try_for_each(|leaf| verifier.leaf(leaf.as_bytes(), |_, _| {}))?;
+    leaves.iter().try_for_each(|leaf| verifier.leaf(leaf.as_bytes(), &mut Vec::new()))?;
     verifier.finish()
 }
 
@@ -246,23 +247,21 @@ fn a_tile_shows_which_leaf_was_changed() {
     let scene = Scene::with_payments(1, 180);
     let leaves = scene.leaves();
     assert!(leaves.len() > 256);
-    let full = |leaves: &[String]| {
-        let (mut frontier, mut growing, mut tiles) = (Frontier::new(), GrowingTiles::new(), vec![]);
+    let grown = |leaves: &[String]| {
+        let (mut growth, mut full) = (Growth::default(), Vec::new());
         for leaf in leaves {
-            let completed = |node, hash: Hash| tiles.extend(growing.add(node, &hash));
-            frontier.append(Hash::of_leaf(leaf.as_bytes()), completed).unwrap();
+            growth.append(Hash::of_leaf(leaf.as_bytes()), &mut full).unwrap();
         }
-        let partial: Vec<_> =
-            growing.partial().map(|(tile, hashes)| (tile, hashes.to_vec())).collect();
-        (tiles, partial)
+        assert_eq!(full.len(), 1);
+        let first = Tile::new(TileKind::Hashes { level: 0 }, 0, 256).unwrap();
+        (vec![(first, full.remove(0).hashes)], growth.partial().collect::<Vec<_>>())
     };
-    let (tiles, partial) = full(&leaves);
-    assert_eq!(tiles.len(), 1);
+    let (tiles, partial) = grown(&leaves);
     let paths: Vec<String> = partial.iter().map(|(tile, _)| tile.to_string()).collect();
     assert_eq!(paths, [format!("tile/0/001.p/{}", leaves.len() - 256), "tile/1/000.p/1".into()]);
     let mut edited = leaves;
     edited[200] = edited[100].clone();
-    let (changed, changed_partial) = full(&edited);
+    let (changed, changed_partial) = grown(&edited);
     let (tile, kept) = &tiles[0];
     let found = same_tile(tile, kept, &changed[0].1).unwrap_err();
     assert_eq!(found.position, Some(200));
@@ -279,7 +278,10 @@ fn a_tile_shows_which_leaf_was_changed() {
 fn payments_of_the_ledger_have_their_leaves_byte_for_byte() {
     let scene = Scene::with_payments(1, 5);
     let (leaves, size) = (scene.leaves(), head(&scene.leaves()).size);
-    let at = |position: u64| leaves.get(usize::try_from(position).unwrap()).cloned();
+    let at = |position: u64| {
+        let text = leaves.get(usize::try_from(position).unwrap()).cloned();
+        text.map(Leaf::from_stored)
+    };
     for (_, record) in scene.reader().history(0, 10).unwrap() {
         let own = LeavesOf { decision: at(record.leaf), outcome: record.outcome_leaf.and_then(at) };
         assert_eq!(agrees(&record, &own, size), Ok(()), "{record:?}");
@@ -291,8 +293,9 @@ fn payments_of_the_ledger_have_their_leaves_byte_for_byte() {
         assert!(agrees(&record, &next, size).is_err(), "the leaf of another");
         let mut digest = own.clone();
         digest.decision = digest.decision.map(|leaf| {
+            let leaf = leaf.as_str();
             let from = leaf.find("creditor_account\":\"").unwrap() + 19;
-            format!("{}A{}", &leaf[..from], &leaf[from + 1..])
+            Leaf::from_stored(format!("{}A{}", &leaf[..from], &leaf[from + 1..]))
         });
         assert!(agrees(&record, &digest, size).is_err() || digest == own, "another digest");
         if let Some(position) = record.outcome_leaf {

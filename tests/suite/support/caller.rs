@@ -119,7 +119,8 @@ fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer, ureq::
     };
     let (media_type, location) = (header("content-type"), header("location"));
     let retry_after = header("retry-after");
-    let text = response.body_mut().read_to_string()?;
+    let bytes = response.body_mut().read_to_vec()?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     Ok(Answer {
         status: response.status().as_u16(),
         media_type: media_type.unwrap_or_default(),

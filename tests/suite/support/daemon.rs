@@ -83,6 +83,18 @@ impl Daemon {
         answer.body
     }
 
+    /// A text of the public listener.
+    pub(crate) fn public_text(&self, path: &str) -> String {
+        let answer = super::Caller::new(&self.authority, None, self.public).get(path);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.text
+    }
+
+    /// Whether the public listener has something there.
+    pub(crate) fn public_status(&self, path: &str) -> u16 {
+        super::Caller::new(&self.authority, None, self.public).get(path).status
+    }
+
     /// Status and text of the operations listener.
     pub(crate) fn operations_text(&self, path: &str) -> (u16, String) {
         let agent: ureq::Agent =

@@ -1,4 +1,4 @@
-//! A complete installation in a directory of its own: token, key, certificates, configuration,
+//! A complete installation in a directory of its own: token, keys, certificates, configuration,
 //! ledger. Nothing is left behind.
 
 use std::fs;
@@ -54,6 +54,7 @@ impl Installation {
         installation.make_token("softhsm2.conf", "tokens", "countersign");
         installation.must(&["init"]);
         installation.make_key("settlement-eur");
+        installation.make_key("audit");
         installation
     }
 
@@ -71,12 +72,13 @@ impl Installation {
         installation.edit("countersign.toml", &first, &remote);
         let local = format!(
             "[tokens.local]\nmodule = \"{MODULE}\"\nlabel = \"reserve\"\npin_file = \"user-pin\"\n\
-             deadline = \"{deadline}\"\n\n[keys.reserve-eur]\ntoken = \"local\"\n\
+             deadline = \"{deadline}\"\nanchors = false\n\n[keys.reserve-eur]\ntoken = \"local\"\n\
              label = \"reserve-eur\"\nid = \"01\"\nalgorithm = \"ES256\"\n\n[log]"
         );
         installation.edit("countersign.toml", "[log]", &local);
         let policy = fs::read_to_string(installation.path("policy.toml")).unwrap();
         let (_, key) = policy.split_once("[keys.settlement-eur]").unwrap();
+        let (key, _) = key.split_once("[keys.audit]").unwrap();
         let policy = format!("{policy}\n[keys.reserve-eur]{key}");
         fs::write(installation.path("policy.toml"), policy).unwrap();
         installation.make_key("reserve-eur");
@@ -186,6 +188,15 @@ label = "settlement-eur"
 id = "01"
 algorithm = "ES256"
 
+[keys.audit]
+token = "softhsm"
+label = "audit"
+id = "a0"
+algorithm = "EdDSA"
+
+[audit]
+key = "audit"
+
 [log]
 level = "info"
 "#
@@ -206,6 +217,9 @@ currency = "EUR"
 callers = ["shop", "batch"]
 validity = "1h"
 limits = {limits}
+
+[keys.audit]
+purpose = "audit"
 "#
         );
         fs::write(self.config(), deployment).unwrap();

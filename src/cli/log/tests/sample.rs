@@ -77,7 +77,7 @@ impl Sample {
             let wall = Timestamp::from_unix_ms(ms);
             Reading { wall, boot: "a".to_owned(), since_boot_ms: ms }
         });
-        let ledger = Some(Ledger::start(store, Arc::new(policy), clock).unwrap());
+        let ledger = Some(Ledger::start(store, Arc::new(policy), clock, Vec::new()).unwrap());
         let key = Ed25519KeyPair::generate().unwrap();
         Self { directory, ledger, now_ms, drawn: 0, key }
     }

@@ -119,6 +119,32 @@ impl Bench {
         Pkcs11::new(MODULE).unwrap().finalize().unwrap();
     }
 
+    /// What a token is like that was taken out and put in again: sessions, and no login.
+    pub(super) fn log_out_behind_our_back(&self) {
+        self.session().session().logout().unwrap();
+    }
+
+    /// Makes an object on gold.
+    pub(super) fn create_object(&self, template: &[Attribute]) {
+        self.session().session().create_object(template).unwrap();
+    }
+
+    /// How many objects on gold have this label.
+    pub(super) fn count_objects(&self, label: &str) -> usize {
+        let open = self.session();
+        let label = Attribute::Label(label.as_bytes().to_vec());
+        open.session().find_objects(&[label]).unwrap().len()
+    }
+
+    /// Deletes every object on gold that has this label.
+    pub(super) fn delete_object(&self, label: &str) {
+        let open = self.session();
+        let label = Attribute::Label(label.as_bytes().to_vec());
+        for object in open.session().find_objects(&[label]).unwrap() {
+            open.session().destroy_object(object).unwrap();
+        }
+    }
+
     fn session(&self) -> session::OpenSession {
         let module = self.modules.load(self.settings("gold"), vec![]).unwrap();
         module.access.session(true).unwrap()
@@ -135,7 +161,8 @@ impl Bench {
         let open = self.session();
         let public = overridden(public_template(key), public);
         let private = overridden(generate::private_template(key), private);
-        open.session().generate_key_pair(&Mechanism::EccKeyPairGen, &public, &private).unwrap();
+        let mechanism = curve::generation(key.algorithm);
+        open.session().generate_key_pair(&mechanism, &public, &private).unwrap();
         open
     }
 
@@ -145,7 +172,7 @@ impl Bench {
         template.extend([
             Attribute::Class(ObjectClass::PRIVATE_KEY),
             Attribute::KeyType(KeyType::EC),
-            Attribute::EcParams(attributes::P256_OID.to_vec()),
+            Attribute::EcParams(curve::P256_OID.to_vec()),
             Attribute::Value(vec![7; 32]),
         ]);
         self.session().session().create_object(&template).unwrap();
@@ -167,14 +194,7 @@ impl Bench {
 }
 
 fn public_template(key: &KeyReference) -> Vec<Attribute> {
-    vec![
-        Attribute::Token(true),
-        Attribute::Private(false),
-        Attribute::Verify(true),
-        Attribute::EcParams(attributes::P256_OID.to_vec()),
-        Attribute::Id(key.object_id.clone()),
-        Attribute::Label(key.label.as_bytes().to_vec()),
-    ]
+    generate::public_template(key, curve::parameters(key.algorithm)[0])
 }
 
 fn overridden(mut template: Vec<Attribute>, other: &[Attribute]) -> Vec<Attribute> {

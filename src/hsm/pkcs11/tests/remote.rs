@@ -67,7 +67,7 @@ on_softhsm! {
         let key = pinned(&key, &public);
         let module = bench.modules.load(settings(), vec![key.clone()]).unwrap();
         let module: Arc<dyn TokenModule> = Arc::new(module);
-        let keys = public_keys(&*module, [key.id.clone()]).unwrap();
+        let keys = public_keys(&*module, [(key.id.clone(), Purpose::Settlement)]).unwrap();
         let plan = TokenPlan { module, sessions: 2, queue: 4, deadline: DEADLINE, keys };
         let hsm = Hsm::start(vec![plan], Instant::now).unwrap();
         let sign = || {

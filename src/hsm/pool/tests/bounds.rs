@@ -41,7 +41,7 @@ fn a_token_that_does_not_open_or_has_another_key_stops_the_start() {
     let refused = Hsm::start(vec![plan(&steady, 1, 1), plan(&gone, 2, 1)], Instant::now).err();
     assert!(refused.unwrap().to_string().contains("C_OpenSession answered CKR_DEVICE_ERROR"));
     let mut swapped = plan(&steady, 1, 1);
-    swapped.keys[0].1 = gone.public_key();
+    swapped.keys[0].public = gone.public_key();
     let refused = Hsm::start(vec![swapped], Instant::now).err().unwrap();
     assert!(matches!(refused, TokenError::PinnedKeyMismatch { .. }), "{refused}");
 }

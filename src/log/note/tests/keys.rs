@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{
 };
 
 use super::*;
-use crate::domain::key::{PublicKey, Signature};
+use crate::domain::key::{P256PublicKey, Signature};
 use crate::domain::time::Timestamp;
 
 fn at(seconds: i64) -> Timestamp {
@@ -159,7 +159,7 @@ fn a_cosignature_signs_the_time_and_the_checkpoint() {
 #[test]
 fn a_p256_signature_of_a_token_is_put_into_its_place() {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-    let public = PublicKey::from_uncompressed(pair.public_key().as_ref()).unwrap();
+    let public = P256PublicKey::from_uncompressed(pair.public_key().as_ref()).unwrap();
     let verifier = VerifierKey::ecdsa_p256(name("example.com/log"), public);
     assert_eq!(key(&verifier.to_string()), verifier);
     let text = NoteText::parse(PROBLEM).unwrap();

@@ -1,0 +1,72 @@
+//! When a signature may leave: never after a halt, and above `anchored_from` only once a token
+//! remembers its leaf.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::domain::ledger::{PaymentRecord, State};
+
+use super::{Pipeline, Refusal};
+
+/// What holds signatures back.
+#[derive(Default)]
+pub(super) struct Release {
+    halted: OnceLock<Arc<str>>,
+    anchored: watch::Sender<u64>,
+}
+
+impl Pipeline {
+    /// Stops signing until the daemon is started again; the first reason is the one that is told.
+    pub fn halt(&self, reason: impl std::fmt::Display) {
+        let reason: Arc<str> = reason.to_string().into();
+        if self.release.halted.set(Arc::clone(&reason)).is_ok() {
+            tracing::error!(%reason, "nothing is signed any more until a person has looked");
+        }
+    }
+
+    /// Why nothing is signed any more.
+    pub fn halted(&self) -> Option<&Arc<str>> {
+        self.release.halted.get()
+    }
+
+    pub(super) fn check_not_halted(&self) -> Result<(), Refusal> {
+        self.halted().map_or(Ok(()), |reason| Err(Refusal::Halted(Arc::clone(reason))))
+    }
+
+    /// Number of leaves that a token remembers.
+    pub fn anchored(&self) -> u64 {
+        *self.release.anchored.borrow()
+    }
+
+    pub(super) fn anchored_up_to(&self, size: u64) {
+        self.release.anchored.send_replace(size);
+    }
+
+    /// Whether the signature of a payment may leave now.
+    pub fn is_released(&self, record: &PaymentRecord) -> bool {
+        if !matches!(record.state, State::Posted { .. }) {
+            return true;
+        }
+        let key = self.parts.policy.keys.get(record.payment.key());
+        let bound = key.and_then(|key| key.anchored_from);
+        let small = bound.is_none_or(|from| record.payment.amount().minor_units() < from);
+        small || record.outcome_leaf.is_some_and(|leaf| leaf < self.anchored())
+    }
+
+    /// Waits until the signature of a payment may leave, at most this long.
+    pub async fn released(&self, record: &PaymentRecord, wait: Duration) -> bool {
+        let mut anchored = self.release.anchored.subscribe();
+        let released = async {
+            while !self.is_released(record) {
+                if anchored.changed().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        // A wait of nothing asks once.
+        tokio::time::timeout(wait, released).await.unwrap_or(false) || self.is_released(record)
+    }
+}
