@@ -146,9 +146,7 @@ impl Pkcs11Anchors {
     fn told(&self, setback: Setback) -> AnchorError {
         match setback {
             Setback::Refused(refused) => refused,
-            Setback::Lost(source) => {
-                AnchorError::Token { token: self.name().to_owned(), source: Box::new(source) }
-            }
+            Setback::Lost(source) => AnchorError::Token { token: self.name().to_owned(), source },
         }
     }
 
