@@ -91,6 +91,16 @@ impl Output {
         drop(writeln!(out, "{text}").and_then(|()| out.flush()));
     }
 
+    /// Prints a line of many, without a pause after each. Whether anybody reads on.
+    pub(super) fn stream(&self, text: &str) -> bool {
+        writeln!(std::io::stdout().lock(), "{text}").is_ok()
+    }
+
+    /// Hands out what was streamed. Whether anybody reads on.
+    pub(super) fn flush(&self) -> bool {
+        std::io::stdout().lock().flush().is_ok()
+    }
+
     /// Prints text without a newline of its own; whether anybody still reads.
     pub(super) fn is_read(&self, text: &str) -> bool {
         let mut out = std::io::stdout().lock();

@@ -60,7 +60,8 @@ impl Installation {
 
     /// One with two tokens, and calls that may take so long: `softhsm` with the key settlement-eur
     /// lies behind a `p11-kit server` with `remote.conf` and the socket `remote`, which the test
-    /// starts; `local`, with reserve-eur, in this process.
+    /// starts; `local`, with reserve-eur and the audit key, in this process: the client of p11-kit
+    /// passes no Ed25519 on.
     pub(crate) fn with_two_tokens(deadline: &str) -> Self {
         let mut installation = Self::new();
         let address = format!("unix:path={}", installation.path("remote").display());
@@ -81,7 +82,13 @@ impl Installation {
         let (key, _) = key.split_once("[keys.audit]").unwrap();
         let policy = format!("{policy}\n[keys.reserve-eur]{key}");
         fs::write(installation.path("policy.toml"), policy).unwrap();
+        let text = fs::read_to_string(installation.config()).unwrap();
+        let (before, audit) = text.split_once("[keys.audit]\nthumbprint = ").unwrap();
+        let (_, audit) = audit.split_once('\n').unwrap();
+        let audit = audit.replacen("token = \"softhsm\"", "token = \"local\"", 1);
+        fs::write(installation.config(), format!("{before}[keys.audit]\n{audit}")).unwrap();
         installation.make_key("reserve-eur");
+        installation.make_key("audit");
         installation
     }
 
