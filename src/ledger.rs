@@ -25,6 +25,7 @@ use crate::domain::payment::PaymentId;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
+mod health;
 mod lock;
 mod outcomes;
 pub mod reader;
@@ -107,6 +108,12 @@ pub enum OpenError {
          put {}-wal back beside it or restore a backup", .0.display(), .0.display()
     )]
     InUseWithoutLog(PathBuf),
+    /// Another file lies where the ledger lay when it was opened.
+    #[error(
+        "another file lies at {} than the ledger that was open before; move the right one back, \
+         or start again to have this one examined", .0.display()
+    )]
+    Swapped(PathBuf),
     /// The clock cannot be credited.
     #[error(transparent)]
     Clock(ClockFault),
@@ -157,7 +164,7 @@ enum Command {
 pub struct Ledger {
     queue: mpsc::Sender<Command>,
     outcomes: Arc<outcomes::Outcomes>,
-    health: Arc<writer::Health>,
+    health: Arc<health::Health>,
 }
 
 /// The writer's thread, to be joined at the end.
@@ -177,7 +184,7 @@ impl Ledger {
     ) -> Result<(Self, WriterThread), OpenError> {
         let (queue, commands) = mpsc::channel(QUEUE_MAX);
         let outcomes = Arc::new(outcomes::Outcomes::default());
-        let health = Arc::new(writer::Health::new(store.mark().clone(), store.log_size()));
+        let health = Arc::new(health::Health::new(store.mark().clone(), store.log_size()));
         let path = store.path().to_owned();
         let writer = writer::Writer::new(
             store,

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::domain::counted::Counted;
 use crate::domain::counter::{Counter, CounterId, Parties};
 use crate::domain::credit::Mark;
-use crate::domain::ledger::{PaymentRecord, Submission, WorkingSet};
+use crate::domain::ledger::{Novelty, PaymentRecord, Submission, WorkingSet};
 use crate::domain::payment::PaymentId;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
@@ -24,16 +24,21 @@ use super::lock::Lock;
 mod axes;
 mod bindings;
 pub(super) mod clock;
+mod connection;
 mod counters;
 mod guard;
 pub(super) mod leaves;
 mod merger;
 pub(super) mod payments;
 pub(super) mod snapshot;
+mod wal;
 
+use connection::{anchor, begin, broken, connect};
+use guard::FileId;
 pub use guard::{check_absent, create};
 pub use leaves::{StoredCheckpoint, StoredTile};
 use merger::Merger;
+use wal::Room;
 
 /// Schema of this release, kept in `PRAGMA user_version`.
 const SCHEMA: i64 = 2;
@@ -42,8 +47,9 @@ const APPLICATION_ID: i64 = 0x4373_676e;
 
 /// Most counters that stay in memory between batches.
 const LIVE_MAX: usize = 20_000;
-/// Most memory that the writing connection keeps pages in, in KiB.
-const CACHE_KIB: i64 = 16 * 1024;
+/// Most pages that a commit of one record writes, if it is alone in it: the room that is kept for
+/// each outcome.
+pub(super) const RECORD_PAGES: u64 = 16;
 
 /// Why a store could not load or commit. The writer then opens it again.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +63,12 @@ pub enum StoreError {
     /// A conditional update found other numbers than memory has.
     #[error("the ledger and memory disagree about {0}; nothing was committed")]
     Disagreement(String),
+    /// The disk is full: what is still free in the log is kept for outcomes.
+    #[error("the disk is full and what is kept back is for the outcomes of earlier payments: {0}")]
+    NoRoom(String),
+    /// The file system failed.
+    #[error("the write-ahead log: {0}")]
+    Io(#[from] std::io::Error),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -72,12 +84,21 @@ pub(super) enum Names<'a> {
 /// The ledger's file, opened for writing.
 pub struct Store {
     path: PathBuf,
+    /// Which file that was when it was opened.
+    file: FileId,
     issuer: String,
     ledger_id: String,
     // Before the connection and the lock: it ends before either is let go.
     merger: Option<Merger>,
     connection: Option<Connection>,
+    /// Never used again once it has read. As long as it is open SQLite keeps its index of the log,
+    /// and nobody makes it anew from a log that holds commits whose sync failed: their payments
+    /// would be told as signed, and gone when the power fails.
+    anchor: Option<Connection>,
     _lock: Lock,
+    room: Room,
+    /// How many payments are in doubt, and will have an outcome.
+    in_doubt: u64,
     mark: Mark,
     /// Number of leaves after the last commit.
     log_size: u64,
@@ -99,11 +120,13 @@ impl Store {
         guard::check_file(path)?;
         let lock = Lock::take(&path.with_extension("lock"))?;
         guard::check_log(path)?;
+        let is_marked = guard::is_marked(path);
         let connection = connect(path)?;
         guard::check_contents(path, &connection, issuer)?;
-        guard::mark_in_use(&connection, true)
-            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+        let anchor = anchor(path)?;
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+        wal::make_durable(path, &connection).map_err(|refused| broken(path, refused))?;
+        guard::mark_in_use(&connection, is_marked).map_err(sqlite)?;
         let mark = clock::mark(&connection).map_err(sqlite)?;
         let ledger_id = guard::meta(&connection, "ledger_id").map_err(sqlite)?;
         let unreadable = |refused: StoreError| OpenError::NotALedger {
@@ -112,13 +135,18 @@ impl Store {
         };
         let counted = axes::counted(&connection).map_err(unreadable)?;
         let log_size = leaves::size(&connection).map_err(unreadable)?;
+        let in_doubt = payments::count_in_doubt(&connection).map_err(unreadable)?.into();
         Ok(Self {
             path: path.to_owned(),
+            file: guard::file_id(path)?,
             issuer: issuer.to_owned(),
             ledger_id,
             merger: Some(Merger::start(path)?),
             connection: Some(connection),
+            anchor: Some(anchor),
             _lock: lock,
+            room: Room::of(path),
+            in_doubt,
             mark,
             log_size,
             counted: Arc::new(counted),
@@ -220,6 +248,19 @@ impl Store {
         Ok(())
     }
 
+    /// Sees to it that the log has room for a batch of so many records and for the outcome of every
+    /// payment that is in doubt after it, whatever happens to the disk meanwhile. While it has not,
+    /// only outcomes may be committed.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRoom`] if the disk is full; others if it fails.
+    pub(super) fn keep_room(&mut self, batch: usize) -> Result<(), StoreError> {
+        let batch = u64::try_from(batch).unwrap_or(u64::MAX);
+        let records = self.in_doubt.saturating_add(batch).saturating_add(batch);
+        let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
+        self.room.keep(connection, records.saturating_mul(RECORD_PAGES))
+    }
+
     /// Makes everything that a batch changed durable, all or nothing.
     pub(super) fn commit(
         &mut self,
@@ -248,7 +289,12 @@ impl Store {
         connection.prepare_cached("COMMIT")?.execute([])?;
         self.mark = mark;
         self.log_size = log_size;
-        for (record, _) in working.changed() {
+        for (record, novelty) in working.changed() {
+            match (record.is_final(), novelty) {
+                (true, Novelty::Known) => self.in_doubt = self.in_doubt.saturating_sub(1),
+                (false, Novelty::New) => self.in_doubt = self.in_doubt.saturating_add(1),
+                _ => {}
+            }
             match record.is_final() {
                 true => self.open.remove(&record.id),
                 false => self.open.insert(record.id, Arc::clone(record)),
@@ -260,6 +306,15 @@ impl Store {
             self.stored.retain(|id, _| working.counters.contains_key(id));
         }
         self.live.extend(working.counters.drain());
+        Ok(())
+    }
+
+    /// Ends a batch that has changed nothing, without a record of it.
+    pub(super) fn end_unchanged(&mut self) -> Result<(), StoreError> {
+        let connection = self.connection()?;
+        if !connection.is_autocommit() {
+            connection.prepare_cached("ROLLBACK")?.execute([])?;
+        }
         Ok(())
     }
 
@@ -279,6 +334,8 @@ impl Store {
         let sqlite = |source| OpenError::Sqlite { path: self.path.clone(), source };
         // The file is not looked at other than through SQLite: closing a descriptor of ours would
         // give away the locks that readers of this process hold on it (POSIX fcntl).
+        guard::check_presence(&self.path, self.file)?;
+        wal::prove_writable(&self.path).map_err(|e| broken(&self.path, e.into()))?;
         let connection = connect(&self.path)?;
         guard::check_contents(&self.path, &connection, &self.issuer)?;
         let ledger_id = guard::meta(&connection, "ledger_id").map_err(sqlite)?;
@@ -291,9 +348,11 @@ impl Store {
                 mend: "another file lies in its place; put the right one back",
             });
         }
-        let log_size = leaves::size(&connection).map_err(|refused| self.unreadable(&refused))?;
-        guard::mark_in_use(&connection, true).map_err(sqlite)?;
+        let unreadable = |refused: StoreError| self.unreadable(&refused);
+        let log_size = leaves::size(&connection).map_err(unreadable)?;
+        let in_doubt = payments::count_in_doubt(&connection).map_err(unreadable)?;
         self.log_size = log_size;
+        self.in_doubt = in_doubt.into();
         self.mark = found;
         self.merger = Some(Merger::start(&self.path)?);
         self.connection = Some(connection);
@@ -307,7 +366,11 @@ impl Store {
     pub fn close(mut self) -> Result<(), StoreError> {
         self.merger = None;
         let connection = self.connection.take().ok_or(StoreError::Closed)?;
-        guard::mark_in_use(&connection, false)?;
+        drop(self.anchor.take());
+        // Merged before the mark is taken away: if the disk has no room for all of it, the ledger
+        // stays as one in use, with its log.
+        connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?;
+        guard::mark(&connection, false)?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         connection.close().map_err(|(_, refused)| refused)?;
@@ -323,46 +386,9 @@ impl Store {
     }
 }
 
-/// Begins a batch's transaction, unless it has begun. What a batch loads and what it stores see
-/// the same rows, and the file is locked once.
-fn begin(connection: &Connection) -> Result<(), StoreError> {
-    if connection.is_autocommit() {
-        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    }
-    Ok(())
-}
-
 fn none_if_no_rows<T>(refused: rusqlite::Error) -> rusqlite::Result<Option<T>> {
     match refused {
         rusqlite::Error::QueryReturnedNoRows => Ok(None),
         other => Err(other),
     }
-}
-
-/// A writing connection with durability switched on and read back.
-fn connect(path: &Path) -> Result<Connection, OpenError> {
-    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    // A handle that is given up must leave the log behind: merging and deleting it would look
-    // like a log that was lost. Only a clean close merges.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
-    let mode: String =
-        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(sqlite)?;
-    connection.execute_batch("PRAGMA synchronous = FULL").map_err(sqlite)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(sqlite)?;
-    // Merging is the merger's.
-    connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(sqlite)?;
-    let synchronous: i64 =
-        connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(sqlite)?;
-    if mode != "wal" || synchronous != 2 {
-        return Err(OpenError::Mismatch {
-            what: "durability".to_owned(),
-            recorded: format!("journal_mode {mode}, synchronous {synchronous}"),
-            configured: "journal_mode wal, synchronous 2".to_owned(),
-            mend: "use a file system on which SQLite can keep a write-ahead log",
-        });
-    }
-    Ok(connection)
 }

@@ -103,10 +103,17 @@ impl Bench {
         self.boot_ms.store(5_000, Ordering::SeqCst);
     }
 
-    /// Pays through both commits; what the ledger said about it.
-    fn pay(&self, ledger: &Ledger, amount: &str) -> String {
+    /// Pages that its log holds.
+    fn log_pages(&self) -> u64 {
+        let path = self.directory.path().join("ledger.sqlite3");
+        let look = rusqlite::Connection::open(path).unwrap();
+        let pages = look.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1));
+        u64::try_from(pages.unwrap()).unwrap()
+    }
+
+    fn submission(&self, amount: &str) -> Submission {
         self.ids.set(self.ids.get() + 1);
-        let submission = Submission {
+        Submission {
             caller: CallerId::parse("caller", "shop").unwrap(),
             idempotency_key: IdempotencyKey::parse("id", &self.ids.get().to_string()).unwrap(),
             payment: payment(amount),
@@ -114,7 +121,12 @@ impl Bench {
             salt: crate::domain::leaf::Salt::from_bytes([7; 16]),
             issuer: ISSUER.to_owned(),
             signing_kid: Some(Kid::parse("kid", &"A".repeat(43)).unwrap()),
-        };
+        }
+    }
+
+    /// Pays through both commits; what the ledger said about it.
+    fn pay(&self, ledger: &Ledger, amount: &str) -> String {
+        let submission = self.submission(amount);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             match ledger.reserve(submission).await {
@@ -210,7 +222,7 @@ fn across_boots_a_day_is_credited_and_more_waits_for_a_person() {
 fn a_narrow_limit_that_was_taken_out_comes_back_with_all_that_was_spent_meanwhile() {
     let bench = Bench::new();
     let narrow = r#"[{ name = "five", window = "5h", amount = "1000.00" }]"#;
-    let wide = r#"[{ name = "day", window = "24h", amount = "9000.00" }]"#;
+    let wide = r#"[{ name = "day", window = "24h", amount = '9000.00' }]"#;
     assert_eq!(bench.under(wide, &["1.00"; 50]), ["posted"; 50]);
     bench.pass(4 * 3_600);
     assert_eq!(bench.under(narrow, &["950.01", "1.00"]), ["denied", "posted"]);
@@ -225,7 +237,7 @@ fn a_narrow_limit_that_was_taken_out_comes_back_with_all_that_was_spent_meanwhil
 #[test]
 fn narrow_limits_come_and_go_and_never_start_below_the_truth() {
     let limit = |seconds| format!(r#"[{{ name = "n", window = "{seconds}s", amount = "10.00" }}]"#);
-    let wide = r#"[{ name = "day", window = "24h", amount = "9000.00" }]"#;
+    let wide = r#"[{ name = "day", window = "24h", amount = '9000.00' }]"#;
     for (window, away) in [(60, 30), (600, 300), (1_200, 700), (7_200, 3_600), (18_000, 9_000)] {
         let bench = Bench::new();
         assert_eq!(bench.under(&limit(window), &["4.00"]), ["posted"]);
@@ -235,4 +247,39 @@ fn narrow_limits_come_and_go_and_never_start_below_the_truth() {
         let said = bench.under(&limit(window), &["1.01", "1.00", "0.01"]);
         assert_eq!(said, ["denied", "posted", "denied"], "a window of {window} s");
     }
+}
+
+/// What is kept back of the log for each record is enough when it is alone in its commit, with more
+/// sums and slots to change than policies have.
+#[test]
+fn every_record_fits_into_the_room_that_is_kept_for_it() {
+    let bench = Bench::new();
+    let windows = ["20s", "10m", "1h", "24h", "30d", "lifetime"];
+    let axes = [("key", ""), ("caller", "per = 'caller',"), ("creditor", "per = 'creditor',")];
+    let mut limits = String::new();
+    for (window, (axis, per)) in windows.iter().flat_map(|w| axes.iter().map(move |a| (w, a))) {
+        let rest = format!("window = '{window}', {per} amount = '9000.00'");
+        limits.push_str(&format!("{{ name = '{axis}-{window}', {rest} }}, "));
+    }
+    *bench.policy.borrow_mut() = Arc::new(policy(&format!("[{limits}]")));
+    let (ledger, writer) = bench.open();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut most = 0;
+    let mut before = bench.log_pages();
+    let mut measure = || {
+        let now = bench.log_pages();
+        most = most.max(now.saturating_sub(std::mem::replace(&mut before, now)));
+    };
+    for _ in 0..200 {
+        bench.pass(7);
+        let reserved = runtime.block_on(ledger.reserve(bench.submission("0.01"))).unwrap();
+        measure();
+        let Reservation::Authorised(_, authorization) = reserved else { panic!("{reserved:?}") };
+        let signed = authorization.fulfilled(Signature::from_bytes([7; 64]));
+        assert!(matches!(runtime.block_on(ledger.post(signed)).unwrap(), Posting::Posted(_)));
+        measure();
+    }
+    drop(ledger);
+    writer.join();
+    assert!((6..=sqlite::RECORD_PAGES).contains(&most), "a record took {most} pages");
 }

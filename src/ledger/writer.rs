@@ -1,14 +1,13 @@
 //! The writer: gathers commands, decides them in order, commits, answers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::domain::counter::Miscount;
-use crate::domain::credit::{ClockFault, Mark, credit};
+use crate::domain::credit::{ClockFault, credit};
 use crate::domain::leaf::{Event, Leaf};
 use crate::domain::ledger::{
     PaymentRecord, Posting, Reservation, Resumption, WorkingSet, post, reserve, resume, void,
@@ -16,6 +15,7 @@ use crate::domain::ledger::{
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
+use super::health::Health;
 use super::outcomes::Outcomes;
 use super::sqlite::{Names, Store, StoreError, StoredCheckpoint};
 use super::{Command, LedgerFailure, Reply};
@@ -24,47 +24,6 @@ use super::{Command, LedgerFailure, Reply};
 const BATCH_MAX: usize = 256;
 /// Pause before a broken store is opened again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(250);
-
-/// Whether the writer can write, for readiness; and how much it has written.
-pub(super) struct Health {
-    trouble: Mutex<Option<String>>,
-    mark: Mutex<Mark>,
-    log_size: AtomicU64,
-    batches: AtomicU64,
-    commands: AtomicU64,
-}
-
-impl Health {
-    pub(super) fn new(mark: Mark, log_size: u64) -> Self {
-        Self {
-            trouble: Mutex::new(None),
-            mark: Mutex::new(mark),
-            log_size: AtomicU64::new(log_size),
-            batches: AtomicU64::new(0),
-            commands: AtomicU64::new(0),
-        }
-    }
-
-    pub(super) fn mark(&self) -> Mark {
-        self.mark.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn log_size(&self) -> u64 {
-        self.log_size.load(Ordering::Acquire)
-    }
-
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn work_done(&self) -> (u64, u64) {
-        (self.batches.load(Ordering::Relaxed), self.commands.load(Ordering::Relaxed))
-    }
-
-    fn set(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-    }
-}
 
 pub(super) struct Writer {
     store: Store,
@@ -110,14 +69,13 @@ impl Writer {
     pub(super) fn run(mut self) {
         while let Some(first) = self.commands.blocking_recv() {
             let batch = self.gather(first);
-            let size = u64::try_from(batch.len()).unwrap_or(u64::MAX);
             match self.decide_and_commit(batch) {
                 Ok(decided) => {
-                    self.health.batches.fetch_add(1, Ordering::Relaxed);
-                    self.health.commands.fetch_add(size, Ordering::Relaxed);
-                    self.health.set(None);
                     decided.into_iter().for_each(|decided| self.answer(decided));
-                    if let Err(refused) = self.store.tend() {
+                    // Where the log has no room to grow, the main file has none to be merged into.
+                    if self.health.trouble().is_none()
+                        && let Err(refused) = self.store.tend()
+                    {
                         let broken = Broken::from(refused);
                         tracing::error!(failure = %broken.failure, "the log was not merged");
                         self.health.set(Some(broken.failure.to_string()));
@@ -150,6 +108,7 @@ impl Writer {
 
     /// Decides a batch and makes it durable. On failure everybody in it has been told.
     fn decide_and_commit(&mut self, batch: Vec<Command>) -> Result<Vec<Decided>, Broken> {
+        let size = batch.len();
         let (now, mark) = match credit(self.store.mark(), &self.clock.read()) {
             Ok(credited) => credited,
             Err(fault) => {
@@ -159,43 +118,79 @@ impl Writer {
                 return Err(self.broken(broken, batch.into_iter(), Command::fail));
             }
         };
+        let shortage = match self.store.keep_room(size.saturating_add(self.due.len())) {
+            Ok(()) => None,
+            Err(short @ StoreError::NoRoom(_)) => Some(LedgerFailure::Storage(short.to_string())),
+            Err(refused) => {
+                return Err(self.broken(Broken::from(refused), batch.into_iter(), Command::fail));
+            }
+        };
+        if let Some(shortage) = &shortage {
+            self.tell(shortage);
+        }
         let mut changes = Batch::default();
-        let mut loaded = Vec::with_capacity(batch.len());
-        let mut batch = batch.into_iter();
         changes.working.log_size = self.store.log_size();
         for event in &self.due {
             changes.working.append(Leaf::of_event(now, event));
         }
-        while let Some(command) = batch.next() {
-            match self.store.load(now, &self.policy, &command.names(), &mut changes.working) {
-                Ok(()) => loaded.push(command),
-                // A row that cannot be read concerns those who name it and nobody else.
-                Err(refused @ StoreError::Row(_)) => {
-                    tracing::error!(%refused, "a request names a row that cannot be read");
-                    command.fail(&LedgerFailure::Storage(refused.to_string()));
-                }
-                Err(refused) => {
-                    let all = loaded.into_iter().chain([command]).chain(batch);
-                    return Err(self.broken(Broken::from(refused), all, Command::fail));
-                }
-            }
-        }
+        let loaded = self.load(now, shortage.as_ref(), batch, &mut changes.working)?;
         for scope in changes.working.advance(now) {
             tracing::error!(%scope, "sums contradict their slots; what they count is not signed");
         }
         let decide = |command| decide(now, &self.policy, &mut changes, command);
         let decided: Vec<Decided> = loaded.into_iter().filter_map(decide).collect();
-        match self.store.commit(mark, &self.policy, changes.working, &changes.checkpoints) {
-            Ok(()) => {
-                self.due.clear();
-                let committed = self.store.mark().clone();
-                self.health.log_size.store(self.store.log_size(), Ordering::Release);
-                *self.health.mark.lock().unwrap_or_else(PoisonError::into_inner) = committed;
-                Ok(decided)
+        // While room is short only outcomes are worth a record: it would use up what is kept back.
+        let unrecorded = shortage.is_some() && !decided.iter().any(Decided::is_outcome);
+        let ended = match unrecorded {
+            true => self.store.end_unchanged(),
+            false => self.store.commit(mark, &self.policy, changes.working, &changes.checkpoints),
+        };
+        if let Err(refused) = ended {
+            return Err(self.broken(Broken::from(refused), decided.into_iter(), Decided::fail));
+        }
+        if !unrecorded {
+            self.due.clear();
+            self.health.committed(self.store.mark().clone(), self.store.log_size(), size);
+        }
+        self.health.set(shortage.map(|shortage| shortage.to_string()));
+        Ok(decided)
+    }
+
+    /// Loads what each command of a batch names. Those that cannot be decided have been told.
+    fn load(
+        &mut self,
+        now: Timestamp,
+        shortage: Option<&LedgerFailure>,
+        batch: Vec<Command>,
+        working: &mut WorkingSet,
+    ) -> Result<Vec<Command>, Broken> {
+        let mut loaded = Vec::with_capacity(batch.len());
+        let mut batch = batch.into_iter();
+        while let Some(command) = batch.next() {
+            let found = self.store.load(now, &self.policy, &command.names(), working);
+            match (found, shortage) {
+                (Ok(()), Some(short)) if command.opens_more(working) => command.fail(short),
+                (Ok(()), _) => loaded.push(command),
+                // A row that cannot be read concerns those who name it and nobody else.
+                (Err(refused @ StoreError::Row(_)), _) => {
+                    tracing::error!(%refused, "a request names a row that cannot be read");
+                    command.fail(&LedgerFailure::Storage(refused.to_string()));
+                }
+                (Err(refused), _) => {
+                    let all = loaded.into_iter().chain([command]).chain(batch);
+                    return Err(self.broken(Broken::from(refused), all, Command::fail));
+                }
             }
-            Err(refused) => {
-                Err(self.broken(Broken::from(refused), decided.into_iter(), Decided::fail))
-            }
+        }
+        Ok(loaded)
+    }
+
+    /// Tells the world that no payment is admitted, before those who asked are told.
+    fn tell(&self, shortage: &LedgerFailure) {
+        let told = Some(shortage.to_string());
+        if self.health.trouble() != told {
+            tracing::error!(%shortage, "no payment is admitted until the disk has room");
+            self.health.set(told);
         }
     }
 
@@ -334,6 +329,18 @@ impl Command {
         }
     }
 
+    /// Whether it asks for more than to be told, or to have an outcome recorded: what a disk
+    /// without room refuses.
+    fn opens_more(&self, working: &WorkingSet) -> bool {
+        match self {
+            Self::Reserve(asked, _) => {
+                working.payment_of(&asked.caller, &asked.idempotency_key).is_none()
+            }
+            Self::Post(..) | Self::Void(..) => false,
+            _ => true,
+        }
+    }
+
     fn fail(self, failure: &LedgerFailure) {
         let failure = failure.clone();
         match self {
@@ -349,6 +356,10 @@ impl Command {
 }
 
 impl Decided {
+    fn is_outcome(&self) -> bool {
+        matches!(self, Self::Post(..) | Self::Void(..))
+    }
+
     fn fail(self, failure: &LedgerFailure) {
         let failure = failure.clone();
         match self {

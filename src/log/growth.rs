@@ -42,7 +42,7 @@ impl Growth {
         // The nodes of tile level L are the subtrees of height 8 L.
         for height in (0..u64::BITS).step_by(usize::try_from(TILE_HEIGHT).unwrap_or(8)) {
             let nodes = head.size.checked_shr(height).unwrap_or(0);
-            let first = nodes.saturating_sub(nodes % u64::from(TILE_WIDTH));
+            let first = nodes & !u64::from(TILE_WIDTH - 1);
             let edge = (first..nodes).map(|index| node(NodeId { level: height, index }));
             edges.push(edge.collect::<Result<_, E>>()?);
         }
@@ -81,7 +81,7 @@ fn place(edges: &mut Vec<Vec<Hash>>, level: u32, index: u64, hash: Hash) -> Opti
         return None;
     }
     let hashes = edge.drain(..).flat_map(|hash| *hash.as_bytes()).collect();
-    Some(FullTile { level, number: index / u64::from(TILE_WIDTH), hashes })
+    Some(FullTile { level, number: index >> TILE_HEIGHT, hashes })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod callers;
 mod commands;
 mod concurrency;
 mod crashes;
+mod disks;
 mod interface;
 mod limits;
 mod malformed;

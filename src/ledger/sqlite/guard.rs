@@ -3,17 +3,16 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use super::super::OpenError;
+use super::wal::{HEADER_BYTES, log_of};
 use super::{APPLICATION_ID, SCHEMA, clock, connect};
 use crate::domain::credit::{Base, Mark, Reading};
 
-/// Size of the header of a write-ahead log, in bytes (SQLite file format, section 4.1).
-const LOG_HEADER_BYTES: u64 = 32;
 /// First bytes of every SQLite file.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -132,36 +131,79 @@ pub(super) fn check_contents(
 /// Refuses a ledger that was in use when its write-ahead log disappeared. Must run before a
 /// connection is opened, because opening one creates an empty log.
 pub(super) fn check_log(path: &Path) -> Result<(), OpenError> {
-    // A log of no more than its header says nothing: whoever reads the file leaves an empty one.
-    if std::fs::metadata(log_of(path)).is_ok_and(|log| log.len() > LOG_HEADER_BYTES) {
+    if has_log(path) {
         return Ok(());
     }
-    let uri = immutable_uri(path);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let in_use = Connection::open_with_flags(uri, flags)
-        .and_then(|connection| meta(&connection, "in_use"))
-        .map_err(|refused| OpenError::NotALedger {
-            path: path.to_owned(),
-            found: refused.to_string(),
-        })?;
+    let in_use = mark_in_file(path).map_err(|refused| OpenError::NotALedger {
+        path: path.to_owned(),
+        found: refused.to_string(),
+    })?;
     match in_use.as_str() {
         "no" => Ok(()),
         _ => Err(OpenError::InUseWithoutLog(path.to_owned())),
     }
 }
 
-/// Sets the mark and merges it into the main file, where a copy without log would show it.
-pub(super) fn mark_in_use(connection: &Connection, in_use: bool) -> rusqlite::Result<()> {
-    let value = if in_use { "yes" } else { "no" };
-    connection.execute("UPDATE meta SET value = ?1 WHERE name = 'in_use'", [value])?;
-    connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))
+/// Device and number of a file: what a name cannot tell.
+pub(super) type FileId = (u64, u64);
+
+pub(super) fn file_id(path: &Path) -> Result<FileId, OpenError> {
+    match std::fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino())),
+        Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => {
+            Err(OpenError::Missing(path.to_owned()))
+        }
+        Err(source) => Err(OpenError::Io { path: path.to_owned(), source }),
+    }
 }
 
-/// The write-ahead log of a ledger.
-fn log_of(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
+/// Whether the file and the log that a daemon has in use still lie in their places. SQLite goes by
+/// names: it would take another file together with this one's log.
+pub(super) fn check_presence(path: &Path, expected: FileId) -> Result<(), OpenError> {
+    if file_id(path)? != expected {
+        return Err(OpenError::Swapped(path.to_owned()));
+    }
+    has_log(path).then_some(()).ok_or_else(|| OpenError::InUseWithoutLog(path.to_owned()))
+}
+
+/// A log of no more than its header says nothing: whoever reads the file leaves an empty one.
+fn has_log(path: &Path) -> bool {
+    std::fs::metadata(log_of(path)).is_ok_and(|log| log.len() > HEADER_BYTES)
+}
+
+/// What the mark says to whoever has the file without its log.
+fn mark_in_file(path: &Path) -> rusqlite::Result<String> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(immutable_uri(path), flags)
+        .and_then(|connection| meta(&connection, "in_use"))
+}
+
+/// Whether nobody takes the file without its log: it says that it is in use, or it was half merged
+/// when the disk failed. Must run before a connection is opened, because the descriptor that is
+/// closed here gives away every lock that this process has on the file (POSIX fcntl).
+pub(super) fn is_marked(path: &Path) -> bool {
+    match mark_in_file(path) {
+        Ok(mark) => mark == "yes",
+        Err(refused) => refused.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt),
+    }
+}
+
+/// Marks the ledger as in use and merges the mark into the main file, where a copy without log
+/// shows it; unless it stands there already, since a full disk might refuse the merger.
+pub(super) fn mark_in_use(connection: &Connection, is_marked: bool) -> rusqlite::Result<()> {
+    if meta(connection, "in_use")? != "yes" {
+        mark(connection, true)?;
+    }
+    match is_marked {
+        true => Ok(()),
+        false => connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(())),
+    }
+}
+
+/// Sets the mark.
+pub(super) fn mark(connection: &Connection, in_use: bool) -> rusqlite::Result<()> {
+    let value = if in_use { "yes" } else { "no" };
+    connection.execute("UPDATE meta SET value = ?1 WHERE name = 'in_use'", [value]).map(drop)
 }
 
 /// The file as an SQLite URI that promises that nobody writes to it.

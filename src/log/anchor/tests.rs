@@ -69,7 +69,8 @@ fn a_ledger_is_used_only_where_its_token_remembers_no_more_than_it_has() {
     let anchored = LEDGER.to_owned();
     let other = AnchorFault::OtherLedger { anchored, found: "another".to_owned() };
     let forged = Anchor::first(LEDGER).next(&theirs.checkpoint(10)).to_bytes();
-    let cases: Vec<([Option<Vec<u8>>; 2], &str, u64, Result<(), AnchorFault>)> = vec![
+    type Case<'a> = ([Option<Vec<u8>>; 2], &'a str, u64, Result<(), AnchorFault>);
+    let cases: Vec<Case<'_>> = vec![
         (whole(10), LEDGER, 10, Ok(())),
         (whole(10), LEDGER, 11, Ok(())),
         (torn(&[1]), LEDGER, 10, Ok(())),

@@ -22,10 +22,10 @@ const PACE: Duration = Duration::from_millis(20);
 
 /// `p11-kit server` in front of the remote token. It forks a process for each connection: those are
 /// what hangs and dies. It ends with its test.
-pub(super) struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Server {
-    pub(super) fn start(installation: &Installation) -> Self {
+    pub(crate) fn start(installation: &Installation) -> Self {
         let socket = installation.path("remote");
         drop(fs::remove_file(&socket));
         let child = Command::new("p11-kit")
@@ -49,7 +49,7 @@ impl Server {
 
     /// Signals the server and what it has forked, each by its id. It is stopped first, so that it
     /// forks no further one meanwhile.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let server = self.0.id().to_string();
         let send = |name: &str, process: &str| {
             assert!(Command::new("kill").args([name, process]).status().unwrap().success());
@@ -126,6 +126,14 @@ impl Scene {
         found.unwrap_or_else(|| panic!("no {wanted}: {metrics}")).parse().unwrap()
     }
 
+    /// How many payments are in doubt.
+    pub(super) fn in_doubt(&self) -> u64 {
+        let (_, metrics) = self.daemon.operations_text("/metrics");
+        let mut lines = metrics.lines();
+        let found = lines.find_map(|line| line.strip_prefix("countersign_payments_in_doubt "));
+        found.unwrap_or_else(|| panic!("no count: {metrics}")).parse().unwrap()
+    }
+
     /// The token is told as down, and why; the rest is well, and new payments are refused at once.
     pub(super) fn is_down(&self, why: &str) {
         let down = || self.part("token softhsm").is_some_and(|reason| reason.contains(why));
@@ -166,8 +174,7 @@ impl Scene {
         let cents = ids.len() + usize::from(!ids.contains("FIRST"));
         assert_eq!(day["posted"], format!("{}.{:02}", cents / 100, cents % 100), "each once");
         assert_eq!(day["pending"], "0.00");
-        let (_, metrics) = self.daemon.operations_text("/metrics");
-        assert!(metrics.contains("countersign_payments_in_doubt 0\n"), "{metrics}");
+        assert_eq!(self.in_doubt(), 0);
         // The head of the log is signed by that token too, up to a second later.
         eventually("all is ready", || self.daemon.operations_text("/health/ready").0 == 200);
     }
