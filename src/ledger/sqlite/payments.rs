@@ -19,9 +19,9 @@ use super::super::stored::{payment_of_order, payment_of_request, signing_input};
 use super::StoreError;
 use super::leaves::{position, stored_position};
 
-pub(super) const COLUMNS: &str = "id, caller, idempotency_key, namespace, state, accepted_at, expires_at, \
-                       request, denial, order_bytes, protected, kid, attempt, signature, \
-                       outcome_at, void_reason, salt, leaf, outcome_leaf";
+pub(super) const COLUMNS: &str = "id, caller, idempotency_key, namespace, state, accepted_at, \
+    expires_at, request, denial, order_bytes, protected, kid, attempt, signature, outcome_at, \
+    void_reason, salt, leaf, outcome_leaf";
 
 /// Loads the payment that a submission repeats, if any, and who holds its end-to-end id.
 pub(super) fn load_submission(
