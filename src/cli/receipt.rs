@@ -34,9 +34,8 @@ pub(super) fn run(command: &ReceiptCommand, output: &Output) -> Result<Exit, Fai
     let key_set = read(jwks, KEY_SET_BYTES_MAX)?;
     let key_set = receipt::public_keys(&key_set)
         .map_err(|refused| Failure::broken(format!("{}: {refused}", jwks.display())))?;
-    let alarm = |message: String| Failure { message, exit: Exit::Alarm };
     let not_proven =
-        |refused: String| alarm(format!("{} proves nothing: {refused}", file.display()));
+        |refused: String| Failure::alarm(format!("{} proves nothing: {refused}", file.display()));
     let receipt = Receipt::parse(&read(file, RECEIPT_BYTES_MAX)?)
         .map_err(|refused| not_proven(refused.to_string()))?;
     let verified = receipt::verify(&receipt, &key_set, keys)

@@ -122,14 +122,11 @@ fn write_tiles(
     }
     match rows.head() {
         found if found == head => Ok(()),
-        found => Err(Failure {
-            message: format!(
-                "the first {} leaves give the root {}; the newest checkpoint says {}: leaves were \
+        found => Err(Failure::alarm(format!(
+            "the first {} leaves give the root {}; the newest checkpoint says {}: leaves were \
                  changed after they were signed; `countersign log verify` tells which",
-                head.size, found.root, head.root
-            ),
-            exit: Exit::Alarm,
-        }),
+            head.size, found.root, head.root
+        ))),
     }
 }
 
@@ -188,14 +185,11 @@ impl Target {
             Ok(found) if found == bytes => return Ok(()),
             // Half a file is what a power cut leaves.
             Ok(found) if !bytes.starts_with(&found) => {
-                return Err(Failure {
-                    message: format!(
-                        "found other hashes or leaves in {}: the earlier export and this log \
+                return Err(Failure::alarm(format!(
+                    "found other hashes or leaves in {}: the earlier export and this log \
                          contradict each other; keep both, and verify each",
-                        path.display()
-                    ),
-                    exit: Exit::Alarm,
-                });
+                    path.display()
+                )));
             }
             _ => {}
         }

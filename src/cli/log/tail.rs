@@ -46,7 +46,7 @@ pub(super) fn run(tail: &Tail, output: &Output) -> Result<Exit, Failure> {
                 "the log has {size} leaves and had {next}: it was cut off or replaced while it \
                  was followed; run `countersign log verify`"
             );
-            return Err(Failure { message, exit: Exit::Alarm });
+            return Err(Failure::alarm(message));
         }
         let mut is_read = true;
         source.walk(next, size, |position, text| {
