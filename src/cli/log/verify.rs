@@ -10,7 +10,7 @@ use crate::ledger::reader::Standing;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::growth::FullTile;
 use crate::log::note::{Note, VerifierKey};
-use crate::log::tile::{TILE_WIDTH, Tile, TileKind};
+use crate::log::tile::{Tile, TileKind};
 use crate::log::verify::{Fault, Finding, LogVerifier, Summary, same_tile};
 
 use super::super::output::{Exit, Failure, Output};
@@ -143,9 +143,8 @@ impl Check<'_> {
     fn leaf(&mut self, text: &str) -> Result<(), Failure> {
         let checked = self.verifier.leaf(text.as_bytes(), &mut self.full);
         // A tile that differs tells which leaf it is; a root only that there is one.
-        for FullTile { level, number, hashes } in std::mem::take(&mut self.full) {
-            let tile = Tile::new(TileKind::Hashes { level }, number, TILE_WIDTH);
-            self.tile(&tile.map_err(Failure::broken)?, &hashes)?;
+        for full in std::mem::take(&mut self.full) {
+            self.tile(&full.name().map_err(Failure::broken)?, &full.hashes)?;
         }
         match checked {
             Err(found) if matches!(found.finding, Finding::Root { .. }) => {

@@ -279,3 +279,22 @@ fn python_gets_the_root_that_was_signed() {
     let root = head(&scene.leaves()).root.to_string();
     assert_eq!(String::from_utf8(python.stdout).unwrap().trim(), root);
 }
+
+#[test]
+fn a_long_log_is_verified_in_no_time() {
+    // A million leaves where there is time for it: `make soak`.
+    let payments: u64 =
+        if std::env::var_os("COUNTERSIGN_SOAK").is_some() { 500_000 } else { 2_000 };
+    let scene = Scene::new(1);
+    scene.pay_many(payments);
+    scene.checkpoint();
+    let started = crate::clock::monotonic();
+    assert_eq!(ledger(&scene).unwrap(), Exit::Done);
+    let took = started.elapsed();
+    println!("{} leaves and their ledger verified in {took:.1?}", 2 * payments);
+    let export = exported(&scene, "export");
+    let started = crate::clock::monotonic();
+    assert_eq!(verified(&scene, &["--export", text(&export)]).unwrap(), Exit::Done);
+    println!("their export in {:.1?}", started.elapsed());
+    assert!(took.as_secs() < 60, "{took:?}");
+}
