@@ -12,6 +12,7 @@
 mod support;
 
 mod anchors;
+mod audit;
 mod callers;
 mod commands;
 mod concurrency;

@@ -138,7 +138,7 @@ impl Source {
 }
 
 /// A row that is missing or cannot be read was changed; a disk that fails is only broken.
-fn unread(refused: StoreError) -> Failure {
+pub(in crate::cli) fn unread(refused: StoreError) -> Failure {
     match refused {
         StoreError::Row(_) => Failure::alarm(refused),
         other => Failure::broken(other),

@@ -14,7 +14,7 @@ use crate::log::tile::{Tile, TileKind};
 use crate::log::verify::{Fault, Finding, LogVerifier, Summary, same_tile};
 
 use super::super::output::{Exit, Failure, Output};
-use super::source::{Source, Whence};
+use super::source::{Source, Whence, unread};
 
 mod agreement;
 mod told;
@@ -87,7 +87,7 @@ impl Subject {
                 standing: None,
             }),
             Source::Ledger(reader) => {
-                let standing = reader.standing().map_err(Failure::broken)?;
+                let standing = reader.standing().map_err(unread)?;
                 let notes = standing.checkpoints.iter().map(|row| row.note.clone()).collect();
                 Ok(Self { size: standing.leaves, notes, standing: Some(standing) })
             }

@@ -11,7 +11,7 @@ use crate::log::entry::Kind;
 use crate::log::verify::{LeavesOf, Summary, Sums, agrees};
 
 use super::super::super::output::{Failure, Output};
-use super::super::source::{Source, read};
+use super::super::source::{Source, read, unread};
 use super::fault;
 
 /// Payments that are read at a time.
@@ -42,7 +42,7 @@ pub(super) fn agree(
     let outcomes = count(log, [Kind::Signed, Kind::Voided]);
     loop {
         output.bar(agreed.payments, decisions, "payments compared");
-        let chunk = reader.history_with_leaves(after, CHUNK).map_err(Failure::broken)?;
+        let chunk = reader.history_with_leaves(after, CHUNK).map_err(unread)?;
         let later = |found: &PaymentWithLeaves| found.record.leaf >= standing.leaves;
         // Whoever pays meanwhile must not keep an audit from its end.
         if chunk.iter().all(later) {

@@ -134,6 +134,11 @@ fn every_change_of_a_row_is_found_and_told() {
                 .to_owned(),
             "does not verify",
         ),
+        (
+            "UPDATE payment SET order_bytes = replace(order_bytes, '12.34', '12.35') WHERE rowid = 3"
+                .to_owned(),
+            "cannot be read",
+        ),
         ("DELETE FROM payment WHERE rowid = 3".to_owned(), "the ledger has no such payment"),
         (
             "UPDATE payment SET caller = 'shap' WHERE rowid = 3".to_owned(),
