@@ -22,6 +22,7 @@ mod generate;
 mod library;
 mod login;
 mod session;
+mod turns;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +46,10 @@ pub struct Pkcs11Settings {
     pub pin: PinSource,
     /// Where the wrong-PIN marker is kept; must be writable.
     pub state_dir: PathBuf,
+    /// Whether anchors and signatures take turns, for a token that is given one session to sign in
+    /// because it does not bear several: SoftHSM encrypts private objects with one cipher state for
+    /// all sessions, and fails a call, if not worse, when two meet there.
+    pub takes_turns: bool,
 }
 
 /// The modules of the process. `C_Initialize` may be called once per library, so tokens that name
@@ -102,7 +107,7 @@ impl Modules {
         let open = module.access.session(false)?;
         Ok(keys
             .iter()
-            .map(|key| session::inspect(open.session(), key).map(|held| held.public))
+            .map(|key| session::inspect(&open, key).map(|held| held.public))
             .collect())
     }
 
@@ -142,8 +147,10 @@ impl TokenModule for Pkcs11Module {
     }
 
     fn open(&self) -> Result<Box<dyn Token>, TokenError> {
+        let turns = self.access.turns();
+        let _turn = turns.take();
         let open = self.access.session(false)?;
-        Ok(Box::new(Pkcs11Session::with_keys(open, &self.keys)?))
+        Ok(Box::new(Pkcs11Session::with_keys(open, &self.keys, turns.clone())?))
     }
 
     /// Another token of the same library may still be in use; then the library is left alone, and

@@ -40,6 +40,11 @@ impl Installation {
 
     /// One whose key has these limits, as the policy writes them.
     pub(crate) fn with_limits(limits: &str) -> Self {
+        Self::with_audit_key(limits, "EdDSA")
+    }
+
+    /// One whose audit key has this algorithm.
+    fn with_audit_key(limits: &str, algorithm: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("csgn").tempdir().unwrap();
         let tls = directory.path().join("tls");
         fs::create_dir(&tls).unwrap();
@@ -51,6 +56,7 @@ impl Installation {
         let installation = Self { directory, environment: Vec::new(), authority };
         installation.authority.revoke(&installation.path("tls/revoked.pem"), &[]);
         installation.write_configuration(limits);
+        installation.edit("countersign.toml", "EdDSA", algorithm);
         installation.make_token("softhsm2.conf", "tokens", "countersign");
         installation.must(&["init"]);
         installation.make_key("settlement-eur");
@@ -60,9 +66,10 @@ impl Installation {
 
     /// One with two tokens, and calls that may take so long: `softhsm` with the key settlement-eur
     /// lies behind a `p11-kit server` with `remote.conf` and the socket `remote`, which the test
-    /// starts; `local`, with reserve-eur, in this process.
+    /// starts; `local`, with reserve-eur, in this process. The server forwards no Ed25519, so that
+    /// the log is signed with P-256 here.
     pub(crate) fn with_two_tokens(deadline: &str) -> Self {
-        let mut installation = Self::new();
+        let mut installation = Self::with_audit_key(WIDE, "ES256");
         let address = format!("unix:path={}", installation.path("remote").display());
         installation.set("P11_KIT_SERVER_ADDRESS", address);
         fs::rename(installation.path("softhsm2.conf"), installation.path("remote.conf")).unwrap();
