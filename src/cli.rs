@@ -14,9 +14,12 @@ mod explain;
 mod init;
 mod keys;
 mod limits;
+mod log;
 mod output;
 mod pay;
 mod policy;
+mod receipt;
+mod reconcile;
 mod serve;
 mod simulate;
 mod tokens;
@@ -30,7 +33,9 @@ const EXIT_CODES: &str = "Exit codes:
   3  denied by policy or limit
   4  refused: the request is malformed, unknown or contradicts an earlier one
   5  not now: overload, or the token or the ledger is not available; retry
-  6  admitted, but not signed yet; look it up later";
+  6  admitted, but not signed yet; look it up later
+  7  alarm: a log, a receipt or an executed payment is not what was signed
+  8  what was executed and what was signed are not the same";
 
 /// Signs typed payments with keys that never leave an HSM, within limits that hold.
 #[derive(Debug, Parser)]
@@ -73,6 +78,18 @@ enum Command {
         #[command(subcommand)]
         command: clock::ClockCommand,
     },
+    /// Look into the log of every decision, follow it, or export it.
+    Log {
+        #[command(subcommand)]
+        command: log::LogCommand,
+    },
+    /// Check what proves a payment.
+    Receipt {
+        #[command(subcommand)]
+        command: receipt::ReceiptCommand,
+    },
+    /// Compare what a bank or rail executed with what was signed.
+    Reconcile(reconcile::Reconcile),
     /// Find out what is wrong with this installation, and how to mend it.
     Doctor(Deployed),
     /// Print the OpenAPI document of this release.
@@ -114,6 +131,9 @@ pub fn run() -> ExitCode {
         Command::Keys { command } => keys::run(&command, &output),
         Command::Policy { command } => policy::run(&command, &output),
         Command::Clock { command } => clock::run(&command, &output),
+        Command::Log { command } => log::run(&command, &output),
+        Command::Receipt { command } => receipt::run(&command, &output),
+        Command::Reconcile(reconcile) => reconcile::run(&reconcile, &output),
         Command::Doctor(deployed) => doctor::run(&deployed, &output),
         Command::Openapi => openapi(&output),
     };

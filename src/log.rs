@@ -12,17 +12,26 @@
 //! - [`proof`]: inclusion and consistency proofs, built and verified (RFC 9162 section 2.1).
 //! - [`note`]: signed notes and the keys that verify them (`c2sp.org/signed-note`).
 //! - [`checkpoint`]: the head of a log as the text of a note (`c2sp.org/tlog-checkpoint`).
+//! - [`entry`]: what a leaf says, read back and held to its schema.
+//! - [`receipt`]: one payment that anybody can check offline.
 //! - [`anchor`]: what a token remembers of the log.
 //! - [`message`]: what an audit key may be asked to sign: a checkpoint or a cosignature of one.
 //! - [`tile`]: paths and bytes of tiles and entry bundles (`c2sp.org/tlog-tiles`).
+//! - [`verify`]: checking a whole log, leaf by leaf.
 #![deny(clippy::indexing_slicing)]
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod anchor;
 pub mod checkpoint;
+pub mod entry;
 pub mod growth;
 pub mod message;
 pub mod note;
 pub mod proof;
+pub mod receipt;
 pub mod tile;
 pub mod tree;
+pub mod verify;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -4,6 +4,9 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+/// Width of a bar of progress, in characters.
+const PROGRESS_WIDTH: usize = 24;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
@@ -19,6 +22,10 @@ pub(super) enum Exit {
     Unavailable = 5,
     /// Admitted, not signed yet.
     Pending = 6,
+    /// The record was changed, or does not know what was executed.
+    Alarm = 7,
+    /// The record is sound, but what was executed is not what it says.
+    Differs = 8,
 }
 
 impl From<Exit> for ExitCode {
@@ -30,6 +37,8 @@ impl From<Exit> for ExitCode {
             Exit::Refused => 4,
             Exit::Unavailable => 5,
             Exit::Pending => 6,
+            Exit::Alarm => 7,
+            Exit::Differs => 8,
         };
         Self::from(code)
     }
@@ -51,6 +60,11 @@ impl Failure {
     /// What was asked for cannot be.
     pub(super) fn refused(message: impl Display) -> Self {
         Self { message: message.to_string(), exit: Exit::Refused }
+    }
+
+    /// The record was changed, or does not know what was executed.
+    pub(super) fn alarm(message: impl Display) -> Self {
+        Self { message: message.to_string(), exit: Exit::Alarm }
     }
 }
 
@@ -75,6 +89,40 @@ impl Output {
     pub(super) fn line(&self, text: &str) {
         let mut out = std::io::stdout().lock();
         drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+    }
+
+    /// Prints a line of many, without a pause after each. Whether anybody reads on.
+    pub(super) fn stream(&self, text: &str) -> bool {
+        writeln!(std::io::stdout().lock(), "{text}").is_ok()
+    }
+
+    /// Hands out what was streamed. Whether anybody reads on.
+    pub(super) fn flush(&self) -> bool {
+        std::io::stdout().lock().flush().is_ok()
+    }
+
+    /// Prints text without a newline of its own; whether anybody still reads.
+    pub(super) fn is_read(&self, text: &str) -> bool {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    }
+
+    /// Tells on a terminal how far long work has come, as a bar over the line before.
+    pub(super) fn bar(&self, done: u64, total: u64, unit: &str) {
+        let share = u128::from(done) * 1000 / u128::from(total.max(1));
+        let share = usize::try_from(share).unwrap_or(1000).min(1000);
+        let full = PROGRESS_WIDTH * share / 1000;
+        let bar = format!("{}{}", "█".repeat(full), "░".repeat(PROGRESS_WIDTH - full));
+        let (done, total) = (grouped(done), grouped(total));
+        self.progress(&format!("{bar} {:>3} %  {done} of {total} {unit}", share / 10));
+    }
+
+    /// Takes the line about progress away.
+    pub(super) fn progress_is_over(&self) {
+        let mut err = std::io::stderr().lock();
+        if err.is_terminal() {
+            drop(write!(err, "\r\x1b[K").and_then(|()| err.flush()));
+        }
     }
 
     /// Tells on a terminal how far long work has come, over the line before.
@@ -130,5 +178,44 @@ impl Output {
 
     fn painted(&self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// A number with commas between thousands, for people.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A decimal amount with commas between thousands, for people.
+pub(super) fn grouped_amount(decimal: &str) -> String {
+    let (whole, fraction) = match decimal.split_once('.') {
+        Some((whole, fraction)) => (whole, format!(".{fraction}")),
+        None => (decimal, String::new()),
+    };
+    match whole.parse() {
+        Ok(number) => format!("{}{fraction}", grouped(number)),
+        Err(_) => decimal.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        for (number, told) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), told);
+        }
+        assert_eq!(grouped_amount("1234567.89"), "1,234,567.89");
+        assert_eq!(grouped_amount("1500"), "1,500");
     }
 }

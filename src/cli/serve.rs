@@ -24,6 +24,8 @@ use assembly::{Daemon, Services};
 
 /// Longest that payments being signed may take to finish at the end.
 const IDLE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest that the end of the log may take to be signed and anchored.
+const RECORD_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Longest that the tokens' threads may take to close their sessions.
 const TOKENS_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Longest that reads in progress may take at the end.
@@ -100,8 +102,13 @@ async fn serve(
     }
     chores::count_strangers(&pipeline, &callers);
     pipeline.record_stop().await;
-    if let Ok(mut record) = recording.await {
-        record.finish(&pipeline).await;
+    let ending = async {
+        if let Ok(mut record) = recording.await {
+            record.finish(&pipeline).await;
+        }
+    };
+    if tokio::time::timeout(RECORD_WAIT_MAX, ending).await.is_err() {
+        tracing::warn!("the end of the log is not signed: a token hangs; the next start signs it");
     }
     Ok(())
 }

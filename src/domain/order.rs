@@ -13,6 +13,10 @@ use super::key::{Kid, Signature};
 use super::payment::{Payment, PaymentId};
 use super::time::Timestamp;
 
+mod contents;
+
+pub use contents::OrderContents;
+
 /// Schema of the order, its first version.
 pub const ORDER_SCHEMA: &str = "countersign/order/1";
 /// The `typ` of the protected header.

@@ -22,9 +22,9 @@ mod generate;
 mod library;
 mod login;
 mod session;
-mod turns;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use anchor::Pkcs11Anchors;
 use library::Library;
@@ -105,10 +105,7 @@ impl Modules {
     ) -> Result<Vec<Result<PublicKey, TokenError>>, TokenError> {
         let module = self.load(settings, Vec::new())?;
         let open = module.access.session(false)?;
-        Ok(keys
-            .iter()
-            .map(|key| session::inspect(&open, key).map(|held| held.public))
-            .collect())
+        Ok(keys.iter().map(|key| session::inspect(&open, key).map(|held| held.public)).collect())
     }
 
     fn library(&self, path: &Path) -> Result<Arc<Library>, TokenError> {

@@ -32,6 +32,7 @@ pub(super) fn gateway_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(payments::submit))
         .routes(routes!(payments::dry_run))
         .routes(routes!(payments::look_up))
+        .routes(routes!(payments::receipt))
         .routes(routes!(keys::list))
         .routes(routes!(keys::limits))
 }

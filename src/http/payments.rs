@@ -117,6 +117,37 @@ pub(super) async fn look_up(
     Ok(Json(PaymentAnswer::new(&record, gateway.pipeline.now(), released)))
 }
 
+/// Gives the receipt of a signed payment of this caller: one file that anybody can check offline.
+#[utoipa::path(
+    get, path = "/v1/payments/{id}/receipt", tag = "gateway",
+    params(("id" = String, Path, description = "32 hexadecimal digits")),
+    responses(
+        (status = 200, body = String, content_type = "application/json",
+            description = "the receipt; `countersign receipt verify` checks it"),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json",
+            description = "unknown, somebody else's, or not signed"),
+        (status = 503, body = ProblemDocument, content_type = "application/problem+json",
+            description = "the ledger cannot be read, or the log has no checkpoint yet"),
+    )
+)]
+pub(super) async fn receipt(
+    State(gateway): State<Gateway>,
+    Extension(caller): Extension<CallerId>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let not_found = || Problem::not_found("payment of yours with this id that was signed");
+    let Path(id) = id.map_err(|_| not_found())?;
+    let id = PaymentId::parse("id", &id).map_err(|_| not_found())?;
+    let found = gateway.pipeline.payment(&caller, id, Duration::ZERO).await?;
+    let record = found.filter(|record| matches!(record.state, Stage::Posted { .. }));
+    let record = record.ok_or_else(not_found)?;
+    let receipt = gateway.pipeline.receipt(&record).await?.ok_or_else(|| {
+        Problem::unavailable("no checkpoint of the log covers the payment yet; ask again")
+    })?;
+    let media_type = HeaderValue::from_static("application/json");
+    Ok(([(header::CONTENT_TYPE, media_type)], receipt.to_json()).into_response())
+}
+
 fn wait(query: Option<&str>) -> Result<Duration, Malformed> {
     let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(Duration::ZERO) };
     let Some(text) = query.strip_prefix("wait=").filter(|rest| !rest.contains('&')) else {

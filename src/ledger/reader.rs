@@ -17,7 +17,9 @@ use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
 use super::OpenError;
-use super::sqlite::{StoreError, StoredCheckpoint, leaves, payments, snapshot};
+use super::sqlite::{StoreError, StoredCheckpoint, audit, leaves, payments, snapshot};
+
+pub use super::sqlite::{PaymentWithLeaves, Spent, Standing};
 
 /// Most idle connections that are kept.
 const IDLE_MAX: usize = 16;
@@ -203,6 +205,26 @@ impl Reader {
     /// [`StoreError`].
     pub fn checkpoints(&self, most: u32) -> Result<Vec<StoredCheckpoint>, StoreError> {
         self.with(|connection| leaves::checkpoints(connection, most))
+    }
+
+    /// How the log stands, and what the ledger has counted, at one instant.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn standing(&self) -> Result<Standing, StoreError> {
+        self.with(audit::standing)
+    }
+
+    /// Payments in the order of [`Reader::history`], each with the leaves that stand where it says.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn history_with_leaves(
+        &self,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<PaymentWithLeaves>, StoreError> {
+        self.with(|connection| audit::history_with_leaves(connection, after, most))
     }
 
     fn with<T>(

@@ -21,6 +21,7 @@ use crate::domain::time::Timestamp;
 use super::OpenError;
 use super::lock::Lock;
 
+pub(super) mod audit;
 mod axes;
 mod bindings;
 pub(super) mod clock;
@@ -33,6 +34,7 @@ pub(super) mod payments;
 pub(super) mod snapshot;
 mod wal;
 
+pub use audit::{PaymentWithLeaves, Spent, Standing};
 use connection::{anchor, begin, broken, connect};
 use guard::FileId;
 pub use guard::{check_absent, create};

@@ -1,6 +1,6 @@
 //! A growing tree: its right edge, and the tiles of hashes that become complete with it.
 
-use super::tile::{TILE_HEIGHT, TILE_WIDTH};
+use super::tile::{TILE_HEIGHT, TILE_WIDTH, Tile, TileKind};
 use super::tree::{Frontier, FrontierError, Hash, NodeId, TreeFull, TreeHead};
 
 /// A complete tile of 256 hashes.
@@ -47,6 +47,22 @@ impl Growth {
             edges.push(edge.collect::<Result<_, E>>()?);
         }
         Ok(Ok(Self { frontier, edges }))
+    }
+
+    /// Number of leaves.
+    pub fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    /// The partial tiles at the right edge, as `c2sp.org/tlog-tiles` names them.
+    pub fn partial(&self) -> impl Iterator<Item = (Tile, Vec<u8>)> {
+        (0_u32..).zip(&self.edges).filter_map(|(level, edge)| {
+            let height = level.checked_mul(TILE_HEIGHT)?;
+            let index = self.size().checked_shr(height).unwrap_or(0) >> TILE_HEIGHT;
+            let width = u16::try_from(edge.len()).ok()?;
+            let tile = Tile::new(TileKind::Hashes { level }, index, width).ok()?;
+            Some((tile, edge.iter().flat_map(|hash| *hash.as_bytes()).collect()))
+        })
     }
 
     /// Size and root.

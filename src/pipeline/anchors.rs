@@ -1,7 +1,7 @@
 //! Anchoring: each token that can remember is told the newest checkpoint, so that a ledger which
 //! was rolled back, or a second daemon, is found out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -17,6 +17,9 @@ use crate::log::tree::TreeHead;
 use super::Pipeline;
 use super::checkpoints::{Audit, told};
 use super::tree::Tree;
+
+/// Longest that anything waits for a token to remember.
+const WRITE_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// Why an anchor lets nothing be signed.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +87,7 @@ impl Line {
     }
 
     /// Writes the next anchor, if nobody else has written since the last.
-    fn write(mut self, checkpoint: &str) -> (Self, Result<(), Unanchored>) {
-        let written = self.try_write(checkpoint);
-        (self, written)
-    }
-
-    fn try_write(&mut self, checkpoint: &str) -> Result<(), Unanchored> {
+    fn write(&mut self, checkpoint: &str) -> Result<(), Unanchored> {
         let fault = |fault| Unanchored::Fault { token: self.store.name().to_owned(), fault };
         let found = anchor::newest(self.store.read()?).map_err(fault)?;
         if found.other == Other::Gone {
@@ -129,10 +127,11 @@ pub fn create(store: &dyn AnchorStore, ledger: &str) -> Result<(), Unanchored> {
 
 /// Keeps the anchors of all tokens.
 pub struct Anchorer {
-    lines: Vec<Line>,
+    lines: Vec<Arc<Mutex<Line>>>,
     every: Duration,
     /// Leaves that a token remembered at start.
     remembered: u64,
+    incidents: Vec<Event>,
 }
 
 impl Anchorer {
@@ -150,13 +149,17 @@ impl Anchorer {
         let lines = stores.into_iter().map(|store| Line::start(store, reader, audit, ledger));
         let lines: Vec<Line> = lines.collect::<Result<_, _>>()?;
         let remembered = lines.iter().map(|line| line.remembered).max().unwrap_or(0);
-        Ok(Self { lines, every, remembered })
+        let incidents = lines.iter().filter(|line| line.gone);
+        let incidents = incidents
+            .map(|line| Event::AnchorGone { token: line.store.name().to_owned() })
+            .collect();
+        let lines = lines.into_iter().map(|line| Arc::new(Mutex::new(line))).collect();
+        Ok(Self { lines, every, remembered, incidents })
     }
 
     /// What is to be put on the log about the anchors that were found.
-    pub fn incidents(&self) -> impl Iterator<Item = Event> {
-        let gone = self.lines.iter().filter(|line| line.gone);
-        gone.map(|line| Event::AnchorGone { token: line.store.name().to_owned() })
+    pub fn incidents(&self) -> &[Event] {
+        &self.incidents
     }
 
     /// Works until `stopping` is true.
@@ -178,23 +181,31 @@ impl Anchorer {
         if published.size <= pipeline.anchored() || self.lines.is_empty() {
             return;
         }
-        let (mut kept, mut anchored) = (Vec::with_capacity(self.lines.len()), false);
-        for line in self.lines.drain(..) {
-            let note = Arc::clone(&published.note);
-            // The token may be slow: its calls block a thread of their own.
-            let Ok((line, written)) = tokio::task::spawn_blocking(move || line.write(&note)).await
-            else {
-                pipeline.halt("an anchor was left half written inside; restart the daemon");
-                return;
-            };
-            match written {
-                Ok(()) => anchored = true,
-                Err(refused) if refused.waits_for_a_person() => pipeline.halt(&refused),
-                Err(refused) => tracing::warn!(%refused, "a checkpoint was not anchored"),
+        let writings = self.lines.iter().map(|line| {
+            let (line, note) = (Arc::clone(line), Arc::clone(&published.note));
+            // The token may be slow, or hang: its calls block a thread of their own, one at a time.
+            let writing = tokio::task::spawn_blocking(move || match line.try_lock() {
+                Ok(mut line) => Some(line.write(&note)),
+                Err(_) => None,
+            });
+            tokio::time::timeout(WRITE_WAIT_MAX, writing)
+        });
+        let mut anchored = false;
+        for writing in writings.collect::<Vec<_>>() {
+            match writing.await {
+                Ok(Ok(Some(Ok(())))) => anchored = true,
+                Ok(Ok(Some(Err(refused)))) if refused.waits_for_a_person() => {
+                    pipeline.halt(&refused);
+                }
+                Ok(Ok(Some(Err(refused)))) => {
+                    tracing::warn!(%refused, "a checkpoint was not anchored");
+                }
+                Ok(Ok(None)) | Err(_) => {
+                    tracing::warn!("a checkpoint was not anchored: the token did not answer yet");
+                }
+                Ok(Err(_)) => pipeline.halt("an anchor was left half written inside"),
             }
-            kept.push(line);
         }
-        self.lines = kept;
         if anchored {
             pipeline.anchored_up_to(published.size);
         }

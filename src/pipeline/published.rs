@@ -1,12 +1,11 @@
 //! The log as everybody may read it, up to the newest checkpoint.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::ledger::PaymentRecord;
 use crate::log::note::VerifierKey;
+use crate::log::receipt::Receipt;
 use crate::log::tile::Tile;
-use crate::log::tree::Hash;
 
 use super::checkpoints::Published;
 use super::tree::Tree;
@@ -14,17 +13,6 @@ use super::{Pipeline, Refusal};
 
 /// Longest that somebody waits for a checkpoint that covers a leaf.
 const COVER_WAIT: Duration = Duration::from_secs(5);
-
-/// That a payment's leaves are in the log.
-#[derive(Debug, Clone)]
-pub struct Proven {
-    /// The signed note of the checkpoint that the proofs lead to.
-    pub note: Arc<str>,
-    /// The leaf of the first decision, its text and its proof.
-    pub decision: (String, Vec<Hash>),
-    /// The same of the outcome.
-    pub outcome: Option<(String, Vec<Hash>)>,
-}
 
 impl Pipeline {
     /// The newest checkpoint.
@@ -47,28 +35,31 @@ impl Pipeline {
         self.read(move |parts| Tree::new(&parts.reader, size).tile(&tile)).await
     }
 
-    /// The proofs of a payment's leaves; waits for a checkpoint that covers them. `None` if none
-    /// was made in time.
+    /// The receipt of a signed payment; waits for a checkpoint that covers it. `None` if it is not
+    /// signed, its signature may not leave yet, or no checkpoint was made in time.
     ///
     /// # Errors
     /// [`Refusal`] if the ledger cannot be read.
-    pub async fn proven(&self, record: &PaymentRecord) -> Result<Option<Proven>, Refusal> {
-        let (decision, outcome) = (record.leaf, record.outcome_leaf);
-        let last = outcome.unwrap_or(decision);
+    pub async fn receipt(&self, record: &PaymentRecord) -> Result<Option<Receipt>, Refusal> {
+        let (Some(jws), Some(outcome)) = (record.compact_jws(), record.outcome_leaf) else {
+            return Ok(None);
+        };
+        if !self.released(record, COVER_WAIT).await {
+            return Ok(None);
+        }
         let mut shown = self.published.subscribe();
-        let covering = shown.wait_for(|published| published.size > last);
+        let covering = shown.wait_for(|published| published.size > outcome);
         let published = match tokio::time::timeout(COVER_WAIT, covering).await {
             Ok(Ok(published)) => published.clone(),
             _ => return Ok(None),
         };
-        let size = published.size;
-        let read = self.read(move |parts| {
+        let (size, decision) = (published.size, record.leaf);
+        let proven = self.read(move |parts| {
             let tree = Tree::new(&parts.reader, size);
-            let decision = tree.proven(decision)?;
-            let outcome = outcome.map(|position| tree.proven(position)).transpose()?;
-            Ok((decision, outcome))
+            Ok((tree.proven(decision)?, tree.proven(outcome)?))
         });
-        let (decision, outcome) = read.await?;
-        Ok(Some(Proven { note: published.note, decision, outcome }))
+        let (decision, outcome) = proven.await?;
+        let note = published.note.to_string();
+        Ok(Some(Receipt::new(record.id, jws, record.salt, decision, outcome, note)))
     }
 }

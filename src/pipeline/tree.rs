@@ -4,6 +4,7 @@ use crate::domain::leaf::Leaf;
 use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::StoreError;
 use crate::log::proof::{self, BuildError};
+use crate::log::receipt::ProvenLeaf;
 use crate::log::tile::{Place, TILE_HEIGHT, TILE_WIDTH, Tile, TileKind, bundle};
 use crate::log::tree::{Hash, NodeId};
 
@@ -51,11 +52,12 @@ impl<'a> Tree<'a> {
         proof::inclusion(position, self.size, |node| self.node(node)).map_err(unproven)
     }
 
-    /// The text of a leaf and the proof that it is in the tree.
-    pub(super) fn proven(&self, position: u64) -> Result<(String, Vec<Hash>), StoreError> {
+    /// A leaf with the proof that it is in the tree.
+    pub(super) fn proven(&self, position: u64) -> Result<ProvenLeaf, StoreError> {
         let leaf = self.reader.leaves(position, 1)?.pop();
         let leaf = leaf.ok_or_else(|| StoreError::Row(format!("leaf {position} is missing")))?;
-        Ok((leaf.as_str().to_owned(), self.inclusion(position)?))
+        let (leaf, proof) = (leaf.as_str().to_owned(), self.inclusion(position)?);
+        Ok(ProvenLeaf { position, leaf, proof })
     }
 
     fn hashes(&self, level: u32, number: u64, width: u16) -> Result<Vec<u8>, StoreError> {

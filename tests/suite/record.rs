@@ -180,3 +180,26 @@ fn what_the_newest_checkpoint_does_not_cover_is_not_shown() {
         assert_eq!(daemon.public_status(path), status, "{path}");
     }
 }
+
+#[test]
+fn a_signed_payment_has_a_receipt_and_nothing_else_has() {
+    let installation = Installation::new();
+    let daemon = installation.start();
+    let (shop, batch) =
+        (installation.caller(&daemon, "shop"), installation.caller(&daemon, "batch"));
+    let signed = shop.pay("A-1", &payment("12.34", "A-1"));
+    let denied = shop.pay("A-2", &payment("99.00", "A-2"));
+    let path = format!("/v1/payments/{}/receipt", signed.str("/id"));
+    let receipt = shop.get(&path);
+    assert_eq!(receipt.status, 200, "{receipt:?}");
+    assert_eq!(receipt.body["jws"], signed.jws());
+    for (member, kind) in [("decision", "accepted"), ("outcome", "signed")] {
+        let text = receipt.body[member]["leaf"].as_str().unwrap();
+        let leaf: Value = serde_json::from_str(text).unwrap();
+        assert_eq!((&leaf["kind"], &leaf["payment"]), (&json!(kind), &signed.body["id"]));
+    }
+    // It is the caller's own, and a decision "no" has none.
+    assert_eq!(batch.get(&path).status, 404);
+    let denied = format!("/v1/payments/{}/receipt", denied.str("/payment_id"));
+    assert_eq!(shop.get(&denied).status, 404);
+}

@@ -17,8 +17,8 @@ use scene::{SETTLEMENT, SLACK, Scene, ids, pay, timed};
 const CLIENTS: usize = 8;
 /// Longest that a submission waits once its token has had its time, twice the deadline.
 const SUBMISSION_WAIT: Duration = Duration::from_secs(10);
-/// Longest that a stop may take: connections 15 s, signatures 10 s, sessions 5 s, reads 2 s.
-const STOP_MAX: Duration = Duration::from_secs(32);
+/// Longest that a stop may take: connections 15 s, signatures 10 s, the log 10 s, sessions 5 s, reads 2 s.
+const STOP_MAX: Duration = Duration::from_secs(42);
 
 /// Clients pay until they are told to stop, or have had an answer other than 201; all answers.
 fn load(scene: &Scene, stop: &AtomicBool) -> Vec<(String, Answer, Duration)> {

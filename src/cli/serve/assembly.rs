@@ -97,7 +97,7 @@ pub(super) fn build(
         policy: policy.version.clone(),
         leaves: store.log_size(),
     };
-    let first = [started].into_iter().chain(anchorer.incidents()).collect();
+    let first = [started].into_iter().chain(anchorer.incidents().iter().cloned()).collect();
     let (ledger, writer) =
         Ledger::start(store, Arc::clone(&policy), clock.clone(), first).map_err(Failure::broken)?;
     tracing::info!(

@@ -19,9 +19,9 @@ use super::super::stored::{payment_of_order, payment_of_request, signing_input};
 use super::StoreError;
 use super::leaves::{position, stored_position};
 
-const COLUMNS: &str = "id, caller, idempotency_key, namespace, state, accepted_at, expires_at, \
-                       request, denial, order_bytes, protected, kid, attempt, signature, \
-                       outcome_at, void_reason, salt, leaf, outcome_leaf";
+pub(super) const COLUMNS: &str = "id, caller, idempotency_key, namespace, state, accepted_at, \
+    expires_at, request, denial, order_bytes, protected, kid, attempt, signature, outcome_at, \
+    void_reason, salt, leaf, outcome_leaf";
 
 /// Loads the payment that a submission repeats, if any, and who holds its end-to-end id.
 pub(super) fn load_submission(
@@ -127,7 +127,7 @@ pub(crate) fn count_in_doubt(connection: &Connection) -> Result<u32, StoreError>
     Ok(connection.prepare_cached(select)?.query_row([], |row| row.get(0))?)
 }
 
-fn record(row: &Row<'_>) -> Result<PaymentRecord, StoreError> {
+pub(super) fn record(row: &Row<'_>) -> Result<PaymentRecord, StoreError> {
     let wrong = |what: &str| StoreError::Row(what.to_owned());
     let text = |column| row.get::<_, String>(column).map_err(StoreError::from);
     let instant = |column| row.get(column).map(Timestamp::from_unix_ms).map_err(StoreError::from);

@@ -40,11 +40,6 @@ impl Installation {
 
     /// One whose key has these limits, as the policy writes them.
     pub(crate) fn with_limits(limits: &str) -> Self {
-        Self::with_audit_key(limits, "EdDSA")
-    }
-
-    /// One whose audit key has this algorithm.
-    fn with_audit_key(limits: &str, algorithm: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("csgn").tempdir().unwrap();
         let tls = directory.path().join("tls");
         fs::create_dir(&tls).unwrap();
@@ -56,7 +51,6 @@ impl Installation {
         let installation = Self { directory, environment: Vec::new(), authority };
         installation.authority.revoke(&installation.path("tls/revoked.pem"), &[]);
         installation.write_configuration(limits);
-        installation.edit("countersign.toml", "EdDSA", algorithm);
         installation.make_token("softhsm2.conf", "tokens", "countersign");
         installation.must(&["init"]);
         installation.make_key("settlement-eur");
@@ -66,10 +60,10 @@ impl Installation {
 
     /// One with two tokens, and calls that may take so long: `softhsm` with the key settlement-eur
     /// lies behind a `p11-kit server` with `remote.conf` and the socket `remote`, which the test
-    /// starts; `local`, with reserve-eur, in this process. The server forwards no Ed25519, so that
-    /// the log is signed with P-256 here.
+    /// starts; `local`, with reserve-eur and the audit key, in this process: the client of p11-kit
+    /// passes no Ed25519 on.
     pub(crate) fn with_two_tokens(deadline: &str) -> Self {
-        let mut installation = Self::with_audit_key(WIDE, "ES256");
+        let mut installation = Self::new();
         let address = format!("unix:path={}", installation.path("remote").display());
         installation.set("P11_KIT_SERVER_ADDRESS", address);
         fs::rename(installation.path("softhsm2.conf"), installation.path("remote.conf")).unwrap();
@@ -88,7 +82,13 @@ impl Installation {
         let (key, _) = key.split_once("[keys.audit]").unwrap();
         let policy = format!("{policy}\n[keys.reserve-eur]{key}");
         fs::write(installation.path("policy.toml"), policy).unwrap();
+        let text = fs::read_to_string(installation.config()).unwrap();
+        let (before, audit) = text.split_once("[keys.audit]\nthumbprint = ").unwrap();
+        let (_, audit) = audit.split_once('\n').unwrap();
+        let audit = audit.replacen("token = \"softhsm\"", "token = \"local\"", 1);
+        fs::write(installation.config(), format!("{before}[keys.audit]\n{audit}")).unwrap();
         installation.make_key("reserve-eur");
+        installation.make_key("audit");
         installation
     }
 

@@ -1,0 +1,3 @@
+//! What the tests of the log, of receipts and of commands share.
+
+pub(crate) mod scene;
