@@ -237,4 +237,16 @@ pub enum Finding {
         /// What the row of the payment gives.
         expected: String,
     },
+    /// A payment of the ledger whose state and whose leaves cannot be together.
+    #[error("payment {payment} of the ledger {} and names {found}; expected the leaf of an outcome \
+             exactly where there is one: its row was changed",
+            if *is_settled { "has its outcome" } else { "has no outcome" })]
+    LedgerState {
+        /// The payment.
+        payment: PaymentId,
+        /// Whether its row says that it was signed or voided.
+        is_settled: bool,
+        /// What its row names.
+        found: String,
+    },
 }
