@@ -33,7 +33,7 @@ pub mod reader;
 pub mod sqlite;
 mod stored;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 pub use outcomes::Outcome;

@@ -11,11 +11,15 @@ mod line;
 mod show;
 pub(super) mod source;
 mod tail;
+mod verify;
+
 #[cfg(test)]
 pub(super) mod tests;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LogCommand {
+    /// Check that a log is whole, unchanged and signed, and that the ledger agrees with it.
+    Verify(verify::Verify),
     /// Show decisions, all or those that fit.
     Show(Box<show::Show>),
     /// Show the newest decisions, and each that follows.
@@ -26,6 +30,7 @@ pub(super) enum LogCommand {
 
 pub(super) fn run(command: &LogCommand, output: &Output) -> Result<Exit, Failure> {
     match command {
+        LogCommand::Verify(verify) => verify::run(verify, output),
         LogCommand::Show(show) => show::run(show, output),
         LogCommand::Tail(tail) => tail::run(tail, output),
         LogCommand::Export(export) => export::run(export, output),

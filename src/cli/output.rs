@@ -101,12 +101,6 @@ impl Output {
         std::io::stdout().lock().flush().is_ok()
     }
 
-    /// Prints text without a newline of its own; whether anybody still reads.
-    pub(super) fn is_read(&self, text: &str) -> bool {
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
-    }
-
     /// Tells on a terminal how far long work has come, as a bar over the line before.
     pub(super) fn bar(&self, done: u64, total: u64, unit: &str) {
         let share = u128::from(done) * 1000 / u128::from(total.max(1));

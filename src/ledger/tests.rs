@@ -10,6 +10,13 @@ use crate::domain::key::{KeyId, Signature};
 use crate::domain::payment::{AccountFields, Payment, PaymentFields};
 use crate::domain::time::Timestamp;
 
+/// Changes rows as somebody does who has the file and no daemon.
+pub(crate) fn tamper(path: &std::path::Path, sql: &str) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
+    assert_ne!(connection.execute(sql, []).unwrap(), 0, "{sql}");
+}
+
 /// 10.00 an hour.
 const HOURLY: &str = r#"[{ name = "hour", window = "1h", amount = "10.00" }]"#;
 

@@ -1,6 +1,6 @@
 //! A growing tree: its right edge, and the tiles of hashes that become complete with it.
 
-use super::tile::{TILE_HEIGHT, TILE_WIDTH, Tile, TileKind};
+use super::tile::{NoTile, TILE_HEIGHT, TILE_WIDTH, Tile, TileKind};
 use super::tree::{Frontier, FrontierError, Hash, NodeId, TreeFull, TreeHead};
 
 /// A complete tile of 256 hashes.
@@ -12,6 +12,16 @@ pub struct FullTile {
     pub number: u64,
     /// The hashes, 32 bytes each.
     pub hashes: Vec<u8>,
+}
+
+impl FullTile {
+    /// Its name.
+    ///
+    /// # Errors
+    /// [`NoTile`]: no tree has that level.
+    pub fn name(&self) -> Result<Tile, NoTile> {
+        Tile::new(TileKind::Hashes { level: self.level }, self.number, TILE_WIDTH)
+    }
 }
 
 /// The right edge of the tree, and of each level of its tiles.
@@ -107,6 +117,7 @@ mod tests {
 
     use super::*;
     use crate::log::tile::Place;
+    use crate::log::tree::tests::{grown, leaf};
 
     /// Tiles as a store has them, and leaves for what is to the right of them.
     struct Store {
@@ -155,6 +166,26 @@ mod tests {
         let top: Vec<u8> =
             (0..256).flat_map(|index| *store.node(NodeId { level: 8, index }).as_bytes()).collect();
         assert_eq!(store.tiles[&(1, 0)], top, "{place:?}");
+    }
+
+    #[test]
+    fn every_subtree_is_read_out_of_the_tile_where_it_is_looked_for() {
+        let size = 66_000;
+        let (frontier, nodes) = grown(size);
+        let (mut growth, mut full) = (Growth::default(), Vec::new());
+        (0..size).for_each(|index| growth.append(leaf(index), &mut full).unwrap());
+        assert_eq!((growth.head(), growth.size()), (frontier.head(), size));
+        let full = full.into_iter().map(|tile| (tile.name().unwrap(), tile.hashes));
+        let tiles: HashMap<Tile, Vec<u8>> = full.chain(growth.partial()).collect();
+        for path in ["tile/0/257.p/208", "tile/1/000", "tile/1/001.p/1", "tile/2/000.p/1"] {
+            assert!(tiles.contains_key(&path.parse().unwrap()), "{path}");
+        }
+        assert_eq!(tiles.len(), 258 + 2 + 1);
+        for (node, hash) in nodes {
+            let place = Place::of(node, size).unwrap();
+            assert_eq!(place.read(&tiles[&place.tile()]), Ok(hash), "{node:?}");
+        }
+        assert_eq!(Growth::default().partial().count(), 0);
     }
 
     #[test]

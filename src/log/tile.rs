@@ -10,13 +10,11 @@ use super::checkpoint::decimal;
 
 pub mod bundle;
 mod place;
-mod rows;
 
 #[cfg(test)]
 mod tests;
 
 pub use place::{Place, TileError};
-pub use rows::TileRows;
 
 /// Hashes or entries in a full tile.
 pub const TILE_WIDTH: u16 = 256;

@@ -60,7 +60,7 @@ impl Directory {
         };
         let (bytes, name) = self.tile(&tile)?;
         let wrong = |what: String| {
-            Failure::broken(format!(
+            Failure::alarm(format!(
                 "{}: {what}; export the log again",
                 self.path.join(name.to_string()).display()
             ))
@@ -92,7 +92,7 @@ impl Directory {
                 }
             }
         }
-        Err(Failure::broken(format!(
+        Err(Failure::alarm(format!(
             "found no {} although the checkpoint covers {} leaves; export the log again",
             self.path.join(tile.to_string()).display(),
             self.head.size

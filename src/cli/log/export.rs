@@ -9,8 +9,9 @@ use clap::Args;
 
 use crate::ledger::sqlite::StoredCheckpoint;
 use crate::log::checkpoint::Checkpoint;
+use crate::log::growth::Growth;
 use crate::log::note::Note;
-use crate::log::tile::{TILE_WIDTH, Tile, TileKind, TileRows, bundle};
+use crate::log::tile::{TILE_WIDTH, Tile, TileKind, bundle};
 use crate::log::tree::{Hash, TreeHead};
 
 use super::super::output::{Exit, Failure, Output};
@@ -95,14 +96,12 @@ fn write_tiles(
     directory: &Target,
     output: &Output,
 ) -> Result<(), Failure> {
-    let (mut rows, mut entries) = (TileRows::new(), Vec::new());
+    let (mut growth, mut full, mut entries) = (Growth::default(), Vec::new(), Vec::new());
     source.walk(0, head.size, |position, text| {
         entries.push(text.to_owned());
-        let mut full = Vec::new();
-        let leaf = Hash::of_leaf(text.as_bytes());
-        rows.append(leaf, |tile, bytes| full.push((tile, bytes))).map_err(Failure::broken)?;
-        for (tile, bytes) in full {
-            directory.write(&tile, &bytes)?;
+        growth.append(Hash::of_leaf(text.as_bytes()), &mut full).map_err(Failure::broken)?;
+        for tile in full.drain(..) {
+            directory.write(&tile.name().map_err(Failure::broken)?, &tile.hashes)?;
         }
         if entries.len() == usize::from(TILE_WIDTH) {
             directory.write_entries(position / u64::from(TILE_WIDTH), &entries)?;
@@ -114,13 +113,13 @@ fn write_tiles(
         Ok(ControlFlow::Continue(()))
     })?;
     output.progress_is_over();
-    for (tile, bytes) in rows.partial() {
+    for (tile, bytes) in growth.partial() {
         directory.write(&tile, &bytes)?;
     }
     if !entries.is_empty() {
         directory.write_entries(head.size / u64::from(TILE_WIDTH), &entries)?;
     }
-    match rows.head() {
+    match growth.head() {
         found if found == head => Ok(()),
         found => Err(Failure::alarm(format!(
             "the first {} leaves give the root {}; the newest checkpoint says {}: leaves were \

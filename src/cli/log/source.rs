@@ -10,7 +10,7 @@ use crate::domain::ledger::PaymentRecord;
 use crate::domain::payment::PaymentId;
 use crate::domain::time::Timestamp;
 use crate::ledger::reader::Reader;
-use crate::ledger::sqlite::Store;
+use crate::ledger::sqlite::{Store, StoreError};
 use crate::log::entry::Entry;
 
 use super::super::Deployed;
@@ -87,7 +87,7 @@ impl Source {
     fn chunk(&self, from: u64, most: u32) -> Result<Vec<String>, Failure> {
         match self {
             Self::Ledger(reader) => {
-                let leaves = reader.leaves(from, most).map_err(Failure::broken)?;
+                let leaves = reader.leaves(from, most).map_err(unread)?;
                 Ok(leaves.iter().map(|leaf| leaf.as_str().to_owned()).collect())
             }
             Self::Export(directory) => directory.leaves(from),
@@ -106,7 +106,7 @@ impl Source {
             let most = u32::try_from(to - position).unwrap_or(CHUNK).min(CHUNK);
             let chunk = self.chunk(position, most)?;
             if chunk.is_empty() {
-                return Err(Failure::broken(format!(
+                return Err(Failure::alarm(format!(
                     "found no leaf {position} in a log of {to}; its end was cut off meanwhile: \
                      restore it from a backup"
                 )));
@@ -134,6 +134,14 @@ impl Source {
             }
         }
         Ok(low)
+    }
+}
+
+/// A row that is missing or cannot be read was changed; a disk that fails is only broken.
+fn unread(refused: StoreError) -> Failure {
+    match refused {
+        StoreError::Row(_) => Failure::alarm(refused),
+        other => Failure::broken(other),
     }
 }
 

@@ -55,10 +55,12 @@ pub(crate) fn standing(connection: &Connection) -> Result<Standing, StoreError> 
 }
 
 fn spent(connection: &Connection) -> Result<Vec<Spent>, StoreError> {
-    let select = "SELECT counter.scope, posted_amount, posted_count, pending_amount, pending_count \
-                  FROM counter JOIN counted USING (scope, axis) \
-                  JOIN running_sum ON running_sum.counter = counter.id \
-                  WHERE axis = ?1 AND span = ?2 ORDER BY counter.scope";
+    // A key that is counted and has no rows has spent nothing.
+    let select = "SELECT counted.scope, coalesce(posted_amount, 0), coalesce(posted_count, 0), \
+                  coalesce(pending_amount, 0), coalesce(pending_count, 0) FROM counted \
+                  LEFT JOIN counter USING (scope, axis) \
+                  LEFT JOIN running_sum ON running_sum.counter = counter.id AND span = ?2 \
+                  WHERE axis = ?1 ORDER BY counted.scope";
     let mut statement = connection.prepare_cached(select)?;
     let mut rows = statement.query(params![Axis::Key.name(), Span::Lifetime.name()])?;
     let mut found = Vec::new();

@@ -167,6 +167,29 @@ impl Scene {
         })
     }
 
+    /// Signed payments, many at a time, so that they share commits.
+    pub(crate) fn pay_many(&self, count: u64) {
+        const CLIENTS: usize = 128;
+        let last = self.next.get() + count;
+        self.within(async |ledger| {
+            let client = || async {
+                while self.next.get() < last {
+                    self.time.fetch_add(10, Ordering::Relaxed);
+                    self.one(ledger, Fate::Signed).await;
+                }
+            };
+            let mut clients: Vec<_> = (0..CLIENTS).map(|_| Box::pin(client())).collect();
+            std::future::poll_fn(|waker| {
+                clients.retain_mut(|client| client.as_mut().poll(waker).is_pending());
+                match clients.is_empty() {
+                    true => std::task::Poll::Ready(()),
+                    false => std::task::Poll::Pending,
+                }
+            })
+            .await;
+        });
+    }
+
     async fn one(&self, ledger: &Ledger, fate: Fate) -> PaymentId {
         let number = self.next.get();
         self.next.set(number + 1);
@@ -199,9 +222,9 @@ impl Scene {
             currency: "EUR".to_owned(),
             creditor_name: "Bakery Sol".to_owned(),
             creditor_account: AccountFields { iban: None, other: merchant },
-            debtor_id: (number % 2 == 0).then(|| format!("user-{}", number % 4)),
+            debtor_id: number.is_multiple_of(2).then(|| format!("user-{}", number % 4)),
             end_to_end_id: format!("E{number}"),
-            remittance_information: (number % 3 == 0).then(|| "2 x \"croissant\"".to_owned()),
+            remittance_information: number.is_multiple_of(3).then(|| "2 x \"croissant\"".to_owned()),
             ..PaymentFields::default()
         });
         Submission {

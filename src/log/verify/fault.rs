@@ -15,16 +15,16 @@ pub struct Fault {
     /// Position of the leaf where it was found; `None` if it is about no leaf in particular.
     pub position: Option<u64>,
     /// What it is.
-    pub finding: Finding,
+    pub finding: Box<Finding>,
 }
 
 impl Fault {
     pub(super) fn at(position: u64, finding: Finding) -> Self {
-        Self { position: Some(position), finding }
+        Self { position: Some(position), finding: Box::new(finding) }
     }
 
     pub(super) fn of_log(finding: Finding) -> Self {
-        Self { position: None, finding }
+        Self { position: None, finding: Box::new(finding) }
     }
 }
 
@@ -236,5 +236,17 @@ pub enum Finding {
         found: String,
         /// What the row of the payment gives.
         expected: String,
+    },
+    /// A payment of the ledger whose state and whose leaves cannot be together.
+    #[error("payment {payment} of the ledger {} and names {found}; expected the leaf of an outcome \
+             exactly where there is one: its row was changed",
+            if *is_settled { "has its outcome" } else { "has no outcome" })]
+    LedgerState {
+        /// The payment.
+        payment: PaymentId,
+        /// Whether its row says that it was signed or voided.
+        is_settled: bool,
+        /// What its row names.
+        found: String,
     },
 }

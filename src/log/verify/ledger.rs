@@ -26,12 +26,19 @@ pub fn agrees(record: &PaymentRecord, leaves: &LeavesOf, size: u64) -> Result<()
         (Some(expected), found) => same(record, "decision", record.leaf, expected, found)?,
         (None, found) => accepts(record, found)?,
     }
+    let is_settled = matches!(record.state, State::Posted { .. } | State::Voided { .. });
     match record.outcome_leaf {
-        Some(position) if position < size && record.is_final() => {
+        Some(position) if position >= size => Ok(()),
+        Some(position) if is_settled => {
             let expected = Leaf::of_payment(record);
             same(record, "outcome", position, &expected, &leaves.outcome)
         }
-        _ => Ok(()),
+        None if !is_settled => Ok(()),
+        found => Err(Fault::of_log(Finding::LedgerState {
+            payment: record.id,
+            is_settled,
+            found: found.map_or("no leaf of an outcome".to_owned(), |at| format!("leaf {at}")),
+        })),
     }
 }
 

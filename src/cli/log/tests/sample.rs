@@ -20,8 +20,8 @@ use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::{self, StoredCheckpoint, StoredTile};
 use crate::ledger::{Ledger, WriterThread};
 use crate::log::checkpoint::Checkpoint;
+use crate::log::growth::{FullTile, Growth};
 use crate::log::note::{Note, NoteKeyName, VerifierKey};
-use crate::log::tile::{TileKind, TileRows};
 use crate::log::tree::Hash;
 
 use super::super::source::{Source, Whence};
@@ -174,26 +174,24 @@ impl Sample {
 
     /// Signs the head of the log as it is now.
     pub(in crate::cli) fn sign(&self) -> VerifierKey {
-        let (mut rows, mut tiles) = (TileRows::new(), Vec::new());
+        let (mut growth, mut full) = (Growth::default(), Vec::new());
         let reader = Reader::open(&self.path()).unwrap();
         for leaf in reader.leaves(0, u32::MAX).unwrap() {
-            let full = |tile: crate::log::tile::Tile, hashes| {
-                let TileKind::Hashes { level } = tile.kind() else { panic!("{tile}") };
-                tiles.push(StoredTile { level, number: tile.index(), hashes });
-            };
-            rows.append(Hash::of_leaf(leaf.as_str().as_bytes()), full).unwrap();
+            growth.append(Hash::of_leaf(leaf.as_str().as_bytes()), &mut full).unwrap();
         }
+        let stored = |FullTile { level, number, hashes }| StoredTile { level, number, hashes };
+        let tiles = full.into_iter().map(stored).collect();
         let made_at = Timestamp::from_unix_ms(self.now_ms.load(Ordering::SeqCst));
         let key = VerifierKey::ed25519(
             NoteKeyName::parse(ORIGIN).unwrap(),
             self.key.public_key().as_ref().try_into().unwrap(),
         );
-        let checkpoint = Checkpoint::new(ORIGIN, rows.head(), &[]).unwrap();
+        let checkpoint = Checkpoint::new(ORIGIN, growth.head(), &[]).unwrap();
         let unsigned = key.prepare(checkpoint.text(), made_at);
         let signature = self.key.sign(unsigned.message());
         let line = unsigned.signed(signature.as_ref()).unwrap();
         let note = Note::new(checkpoint.text().clone(), line).to_string();
-        let size = rows.head().size;
+        let size = growth.head().size;
         wait(self.ledger().keep(StoredCheckpoint { size, made_at, note, tiles })).unwrap();
         key
     }
