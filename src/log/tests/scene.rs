@@ -224,7 +224,9 @@ impl Scene {
             creditor_account: AccountFields { iban: None, other: merchant },
             debtor_id: number.is_multiple_of(2).then(|| format!("user-{}", number % 4)),
             end_to_end_id: format!("E{number}"),
-            remittance_information: number.is_multiple_of(3).then(|| "2 x \"croissant\"".to_owned()),
+            remittance_information: number
+                .is_multiple_of(3)
+                .then(|| "2 x \"croissant\"".to_owned()),
             ..PaymentFields::default()
         });
         Submission {
