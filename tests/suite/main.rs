@@ -12,6 +12,7 @@
 mod support;
 
 mod anchors;
+mod backups;
 mod callers;
 mod commands;
 mod concurrency;
