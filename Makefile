@@ -32,5 +32,5 @@ lint: ## check formatting, and the code with clippy
 	cargo clippy --all-targets --locked -- -D warnings
 
 deps: ## install what the tests need, or name the packages
-	@.ci/need softhsm2-util:softhsm2 script:bsdutils openssl:openssl p11-kit:p11-kit \
+	@.ci/need softhsm2-util:softhsm2 script:bsdutils openssl:openssl python3:python3 p11-kit:p11-kit \
 	  pkcs11-tool:opensc jose:jose jq:jq strace:strace curl:curl cc:gcc /usr/include/stdlib.h:libc6-dev

@@ -51,6 +51,7 @@ main() {
   break_the_hour_limit
   show_limits
   verify
+  verify_log
   printf '\n%sAll of it held.%s "make run" starts a daemon to try things out with.\n' \
     "$bold$green" "$plain"
 }
@@ -296,6 +297,35 @@ compared with what was asked."
   tamper "$jwks"
   printf '\n   What was signed as DEMO-1:\n'
   jose jws ver -i "$scratch/signed/DEMO-1.jws" -k "$jwks" -O - | jq . | sed 's/^/   /'
+}
+
+verify_log() {
+  step "Verify the log" "Every decision above, denials too, is a leaf of a log whose head the audit \
+key signs every second. Whoever has that key's public half can check all of it, or one payment by \
+its receipt, without asking anybody."
+  local vkey receipt=$scratch/receipt.json id
+  vkey=$(curl -sS --fail --max-time 30 --cacert "$run/tls/ca.pem" "$public/log/key")
+  # The newest leaf is covered within a second.
+  sleep 1.5
+  command_line countersign log verify --key "$vkey"
+  "$countersign" log verify --config "$run/countersign.toml" --key "$vkey" >"$scratch/log" ||
+    failed "log" "every leaf to be in its place" "$(<"$scratch/log")"
+  sed 's/^/   /' "$scratch/log"
+  id=$(jose jws ver -i "$scratch/signed/DEMO-1.jws" -k "$scratch/jwks.json" -O - |
+    jq -r .payment_id)
+  curl -sS --fail --max-time 30 --cacert "$run/tls/ca.pem" --cert "$run/tls/shop.pem" \
+    --key "$run/tls/shop.key" -o "$receipt" "$gateway/v1/payments/$id/receipt"
+  printf '\n'
+  command_line countersign receipt verify receipt.json --jwks jwks.json --key "$vkey"
+  "$countersign" receipt verify "$receipt" --jwks "$scratch/jwks.json" --key "$vkey" \
+    >"$scratch/verified" || failed "receipt of DEMO-1" "it to verify" "$(<"$scratch/verified")"
+  sed 's/^/   /' "$scratch/verified"
+  sed 's/0\.05/9.05/' "$receipt" >"$receipt.changed"
+  if "$countersign" receipt verify "$receipt.changed" --jwks "$scratch/jwks.json" --key "$vkey" \
+    >/dev/null 2>&1; then
+    failed "a receipt with one byte changed" "it to be refused" "that it verified"
+  fi
+  held "with one byte changed, 0.05 EUR to 9.05 EUR, the receipt is refused"
 }
 
 # tamper JWKS: one byte of a signed payment is changed, 0.05 EUR to 9.05 EUR, and jose must see it.

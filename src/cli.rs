@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 mod agreement;
+mod backup;
 mod client;
 mod clock;
 mod doctor;
@@ -52,6 +53,8 @@ struct Arguments {
 enum Command {
     /// Create the ledger of an installation, once.
     Init(Deployed),
+    /// Copy the ledger, also beside a running daemon.
+    Backup(backup::Backup),
     /// Run the daemon until SIGTERM or SIGINT.
     Serve(Deployed),
     /// Have a payment signed by a running daemon.
@@ -123,6 +126,7 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let output = Output::new(arguments.json);
     let done = match arguments.command {
+        Command::Backup(asked) => backup::run(&asked, &output),
         Command::Init(deployed) => init::run(&deployed, &output),
         Command::Serve(deployed) => serve::run(&deployed, &output),
         Command::Pay(pay) => pay::run(&pay, &output),

@@ -69,7 +69,7 @@ pub enum OpenError {
     )]
     Missing(PathBuf),
     /// There is one already.
-    #[error("there is a ledger at {} already; `init` never overwrites one", .0.display())]
+    #[error("there is a ledger at {} already; nothing ever overwrites one", .0.display())]
     Exists(PathBuf),
     /// There is none, but its write-ahead log is there.
     #[error(

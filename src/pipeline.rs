@@ -196,7 +196,8 @@ impl Pipeline {
     /// or the ledger comes back.
     pub async fn resume_in_doubt(&self) {
         loop {
-            for (key, kid) in &self.parts.kids {
+            let kids = self.parts.kids.iter().filter(|_| self.halted().is_none());
+            for (key, kid) in kids {
                 let (now, kid_) = (self.now(), kid.clone());
                 let found = self.read(move |parts| parts.reader.in_doubt(now, &kid_, RESUME_MAX));
                 for payment in found.await.unwrap_or_default() {

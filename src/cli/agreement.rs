@@ -37,6 +37,7 @@ pub(super) fn check(deployment: &Deployment, policy: &Policy) -> Problems {
         );
     }
     check_audit_key(deployment, policy, &mut problems);
+    check_anchored(deployment, policy, &mut problems);
     problems
 }
 
@@ -47,6 +48,20 @@ fn check_algorithm(id: &KeyId, purpose: Purpose, found: Algorithm, problems: &mu
         problems.note(
             format!("keys.{id}.algorithm"),
             "found \"EdDSA\"; a settlement key signs orders, and these with \"ES256\" only",
+        );
+    }
+}
+
+/// A signature that waits for an anchor needs a token that keeps one.
+fn check_anchored(deployment: &Deployment, policy: &Policy, problems: &mut Problems) {
+    if deployment.tokens.values().any(|token| token.anchors) {
+        return;
+    }
+    for (id, _) in policy.keys.iter().filter(|(_, key)| key.anchored_from.is_some()) {
+        problems.note(
+            format!("keys.{id}.anchored_from"),
+            "no token of the deployment keeps anchors, so these payments would wait for ever; \
+             let one keep them, or remove this",
         );
     }
 }

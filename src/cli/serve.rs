@@ -20,6 +20,7 @@ use super::{Deployed, agreement};
 mod assembly;
 mod chores;
 
+pub(super) use assembly::audit_of;
 use assembly::{Daemon, Services};
 
 /// Longest that payments being signed may take to finish at the end.

@@ -21,6 +21,7 @@ pub(super) fn settings(
             PinLocation::Prompt => PinSource::Prompt,
         },
         state_dir: deployment.state_dir.clone(),
+        takes_turns: token.sessions == 1,
     }
 }
 

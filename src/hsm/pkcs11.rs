@@ -24,6 +24,7 @@ mod login;
 mod session;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use anchor::Pkcs11Anchors;
 use library::Library;
@@ -45,6 +46,10 @@ pub struct Pkcs11Settings {
     pub pin: PinSource,
     /// Where the wrong-PIN marker is kept; must be writable.
     pub state_dir: PathBuf,
+    /// Whether anchors and signatures take turns, for a token that is given one session to sign in
+    /// because it does not bear several: SoftHSM encrypts private objects with one cipher state for
+    /// all sessions, and fails a call, if not worse, when two meet there.
+    pub takes_turns: bool,
 }
 
 /// The modules of the process. `C_Initialize` may be called once per library, so tokens that name
@@ -100,10 +105,7 @@ impl Modules {
     ) -> Result<Vec<Result<PublicKey, TokenError>>, TokenError> {
         let module = self.load(settings, Vec::new())?;
         let open = module.access.session(false)?;
-        Ok(keys
-            .iter()
-            .map(|key| session::inspect(open.session(), key).map(|held| held.public))
-            .collect())
+        Ok(keys.iter().map(|key| session::inspect(&open, key).map(|held| held.public)).collect())
     }
 
     fn library(&self, path: &Path) -> Result<Arc<Library>, TokenError> {
@@ -142,8 +144,10 @@ impl TokenModule for Pkcs11Module {
     }
 
     fn open(&self) -> Result<Box<dyn Token>, TokenError> {
+        let turns = self.access.turns();
+        let _turn = turns.take();
         let open = self.access.session(false)?;
-        Ok(Box::new(Pkcs11Session::with_keys(open, &self.keys)?))
+        Ok(Box::new(Pkcs11Session::with_keys(open, &self.keys, turns.clone())?))
     }
 
     /// Another token of the same library may still be in use; then the library is left alone, and

@@ -50,6 +50,9 @@ pub struct Metrics {
     ledger_commands: Gauge,
     ledger_writable: Gauge,
     in_doubt: Gauge,
+    log_leaves: Gauge,
+    log_signed: Gauge,
+    log_anchored: Gauge,
 }
 
 impl Default for Metrics {
@@ -67,6 +70,9 @@ impl Default for Metrics {
             ledger_commands: Gauge::default(),
             ledger_writable: Gauge::default(),
             in_doubt: Gauge::default(),
+            log_leaves: Gauge::default(),
+            log_signed: Gauge::default(),
+            log_anchored: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -97,6 +103,9 @@ impl Metrics {
             ("ledger_commands", "Commands in those batches", &self.ledger_commands),
             ("ledger_writable", "Whether the ledger takes records", &self.ledger_writable),
             ("payments_in_doubt", "Payments that may have been signed", &self.in_doubt),
+            ("log_leaves", "Leaves in the log", &self.log_leaves),
+            ("log_signed", "Leaves that the newest checkpoint covers", &self.log_signed),
+            ("log_anchored", "Leaves that a token remembers", &self.log_anchored),
         ] {
             all.register(name, help, gauge.clone());
         }
@@ -118,6 +127,9 @@ impl Metrics {
         self.ledger_commits.set(number(commits));
         self.ledger_commands.set(number(commands));
         self.ledger_writable.set(pipeline.ledger().trouble().is_none().into());
+        self.log_leaves.set(number(pipeline.ledger().log_size()));
+        self.log_signed.set(number(pipeline.published().size));
+        self.log_anchored.set(number(pipeline.anchored()));
         if let Some(in_doubt) = in_doubt {
             self.in_doubt.set(in_doubt.into());
         }

@@ -23,6 +23,7 @@ use super::lock::Lock;
 
 pub(super) mod audit;
 mod axes;
+mod backup;
 mod bindings;
 pub(super) mod clock;
 mod connection;
@@ -35,6 +36,7 @@ pub(super) mod snapshot;
 mod wal;
 
 pub use audit::{PaymentWithLeaves, Spent, Standing};
+pub use backup::backup;
 use connection::{anchor, begin, broken, connect};
 use guard::FileId;
 pub use guard::{check_absent, create};

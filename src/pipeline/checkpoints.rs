@@ -134,6 +134,11 @@ impl Found {
         Ok(Self { growth, published })
     }
 
+    /// Number of leaves that the newest checkpoint covers.
+    pub fn size(&self) -> u64 {
+        self.published.size
+    }
+
     /// Splits what was found into the part that grows and the part that is shown.
     pub(super) fn part(self) -> (Growth, watch::Sender<Published>) {
         (self.growth, watch::Sender::new(self.published))

@@ -106,7 +106,11 @@ fn anchors_that_are_gone_or_torn_are_told_apart() {
                 let told = refused(&installation);
                 assert!(told.contains(expected), "{name}: {told}");
             }
-            None => pay(&installation, &["A-2"]),
+            None => {
+                pay(&installation, &["A-2"]);
+                let told = installation.must(&["log", "show", "--decision", "anchor_gone"]);
+                assert_eq!(told.contains("softhsm"), *name == "one gone", "{name}: {told}");
+            }
         }
     }
 }
@@ -181,4 +185,14 @@ fn a_large_signature_waits_until_a_token_remembers_it() {
     let shop = installation.caller(&daemon, "shop");
     eventually("it has left", || shop.get(&path).body.get("jws").is_some());
     assert_eq!(shop.pay("large", &payment("20.00", "large")).status, 201);
+}
+
+#[test]
+fn a_signature_that_would_wait_for_ever_is_refused_at_start() {
+    let installation = Installation::new();
+    let key = "validity = \"1h\"";
+    installation.edit("policy.toml", key, &format!("{key}\nanchored_from = \"20.00\""));
+    installation.edit("countersign.toml", "pin_file", "anchors = false\npin_file");
+    let told = refused(&installation);
+    assert!(told.contains("keys.settlement-eur.anchored_from: no token"), "{told}");
 }

@@ -360,7 +360,7 @@ fn neither_starts_nor_commands_repeat_a_refused_pin() {
 fn a_failure_is_json_on_standard_output_where_scripts_read() {
     let installation = Installation::new();
     for (line, code, told) in [
-        ("init", 1, "never overwrites"),
+        ("init", 1, "nothing ever overwrites"),
         ("serve --config absent.toml", 1, "cannot read absent.toml"),
         ("keys generate other", 4, "expected one of"),
         ("keys list --config absent.toml", 1, "cannot read absent.toml"),

@@ -13,6 +13,7 @@ mod support;
 
 mod anchors;
 mod audit;
+mod backups;
 mod callers;
 mod commands;
 mod concurrency;

@@ -147,7 +147,7 @@ impl Check<'_> {
             self.tile(&full.name().map_err(Failure::broken)?, &full.hashes)?;
         }
         match checked {
-            Err(found) if matches!(found.finding, Finding::Root { .. }) => {
+            Err(found) if matches!(*found.finding, Finding::Root { .. }) => {
                 self.partial_tiles()?;
                 Err(fault(&found))
             }

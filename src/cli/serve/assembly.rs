@@ -191,12 +191,21 @@ fn audit(deployment: &Deployment, plans: &[TokenPlan]) -> Result<Audit, Failure>
     let key = &deployment.audit.key;
     let named = plans.iter().flat_map(|plan| &plan.keys).find(|named| named.id == *key);
     let named = named.ok_or_else(|| Failure::broken(format!("no token has the key {key}")))?;
+    audit_of(deployment, &named.public)
+}
+
+/// The key with the name of the log, which follows from the issuer.
+pub(in crate::cli) fn audit_of(
+    deployment: &Deployment,
+    public: &PublicKey,
+) -> Result<Audit, Failure> {
     let host = deployment.issuer.strip_prefix("https://").unwrap_or(&deployment.issuer);
     let origin = format!("{}/log", host.trim_end_matches('/'));
     let name = NoteKeyName::parse(&origin).ok_or_else(|| {
         Failure::broken(format!("the issuer gives the log the name {origin}, which cannot be"))
     })?;
-    Ok(Audit { key: key.clone(), verifier: VerifierKey::of_log(name, &named.public) })
+    let key = deployment.audit.key.clone();
+    Ok(Audit { key, verifier: VerifierKey::of_log(name, public) })
 }
 
 /// Compares keys and currencies with those that the ledger knows.

@@ -95,6 +95,7 @@ impl AnchorStore for Pkcs11Anchors {
         check_length(bytes)?;
         // Not twice: an object that was made although the answer was lost would then be in the way.
         let mut held = self.access.anchors();
+        let _turn = self.access.turns().take();
         *held = None;
         let made = self.open().and_then(|open| {
             let session = open.session();
@@ -119,6 +120,7 @@ impl Pkcs11Anchors {
     /// Does something in the session that is there; if that is lost, once more in a new one.
     fn twice<T>(&self, act: impl Fn(&OpenSession) -> Result<T, Setback>) -> Result<T, AnchorError> {
         let mut held = self.access.anchors();
+        let _turn = self.access.turns().take();
         if let Some(open) = held.take() {
             match open.check_logged_in().map_err(Setback::from).and_then(|()| act(&open)) {
                 Err(Setback::Lost(lost)) => {

@@ -14,9 +14,10 @@ use super::{curve, fault};
 /// `C_GenerateKeyPair`, then the checks of every later start.
 pub(super) fn generate(access: &Access, key: &KeyReference) -> Result<PublicKey, TokenError> {
     let open = access.session(true)?;
+    open.check_signs(key)?;
     refuse_existing(open.session(), key)?;
     ask(open.session(), key).map_err(|refused| told(key, &refused))?;
-    inspect(open.session(), key).map(|held| held.public)
+    inspect(&open, key).map(|held| held.public)
 }
 
 /// Asks with the templates that tokens are known to take, until one is not refused as a template.
@@ -58,7 +59,7 @@ fn told(key: &KeyReference, refused: &Error) -> TokenError {
     match refused {
         Error::Pkcs11(code @ (RvError::MechanismInvalid | RvError::CurveNotSupported), _) => {
             let (id, algorithm) = (key.id.clone(), key.algorithm);
-            TokenError::NoAlgorithm { key: id, algorithm, code: fault::code_name(*code) }
+            TokenError::NoAlgorithm { key: id, algorithm, told: fault::code_name(*code) }
         }
         other => fault::call("C_GenerateKeyPair", other),
     }

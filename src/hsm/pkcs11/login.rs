@@ -13,6 +13,7 @@ use crate::hsm::token::TokenError;
 
 use super::library::{Context, Counted, Library, Login};
 use super::session::OpenSession;
+use super::turns::Turns;
 use super::{Pkcs11Settings, fault};
 
 /// One configured token of one library.
@@ -23,11 +24,13 @@ pub(super) struct Access {
     typed: Mutex<Option<Pin>>,
     /// The session that anchors are read and written in, once one was needed.
     anchors: Mutex<Option<OpenSession>>,
+    turns: Turns,
 }
 
 impl Access {
     pub(super) fn new(settings: Pkcs11Settings, library: Arc<Library>) -> Self {
-        Self { settings, library, typed: Mutex::new(None), anchors: Mutex::new(None) }
+        let turns = Turns::new(settings.takes_turns);
+        Self { settings, library, typed: Mutex::new(None), anchors: Mutex::new(None), turns }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -47,6 +50,10 @@ impl Access {
         }
         self.library.start_over(&self.settings.name)?;
         self.log_in()
+    }
+
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// The place of the session for anchors, for one caller at a time.

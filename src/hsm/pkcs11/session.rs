@@ -14,6 +14,7 @@ use crate::hsm::token::{KeyReference, SigningDigest, Token, TokenError};
 use crate::log::message::AuditMessage;
 
 use super::library::Counted;
+use super::turns::Turns;
 use super::{attributes, curve, fault, login};
 
 /// A session that shares its token's login. The fields are dropped in their order: the session is
@@ -34,6 +35,20 @@ impl OpenSession {
         &self.session
     }
 
+    /// Whether the token signs with the algorithm of the key (`C_GetMechanismList`). Asked here and
+    /// not found out at the first signature: a module can hold keys that it cannot use, as
+    /// p11-kit's client does, which knows no `CKM_EDDSA`.
+    pub(super) fn check_signs(&self, key: &KeyReference) -> Result<(), TokenError> {
+        let mechanism = curve::signing(key.algorithm).mechanism_type();
+        let listed = self.pkcs11.get_mechanism_list(self.slot);
+        let listed = listed.map_err(|refused| fault::call("C_GetMechanismList", &refused))?;
+        if listed.contains(&mechanism) {
+            return Ok(());
+        }
+        let (key, algorithm) = (key.id.clone(), key.algorithm);
+        Err(TokenError::NoAlgorithm { key, algorithm, told: format!("{mechanism} is not listed") })
+    }
+
     /// A token that was taken out and put in again answers, but shows no private object.
     pub(super) fn check_logged_in(&self) -> Result<(), TokenError> {
         login::logged_in(&self.session)
@@ -51,19 +66,24 @@ pub(super) struct Held {
 pub(super) struct Pkcs11Session {
     open: OpenSession,
     keys: BTreeMap<KeyId, Held>,
+    turns: Turns,
 }
 
 impl Pkcs11Session {
     /// Finds and checks every key; the first one that is not right decides.
-    pub(super) fn with_keys(open: OpenSession, keys: &[KeyReference]) -> Result<Self, TokenError> {
+    pub(super) fn with_keys(
+        open: OpenSession,
+        keys: &[KeyReference],
+        turns: Turns,
+    ) -> Result<Self, TokenError> {
         let mut held = BTreeMap::new();
         for key in keys {
             if key.thumbprint.is_none() {
                 return Err(TokenError::Unpinned(key.id.clone()));
             }
-            held.insert(key.id.clone(), inspect(open.session(), key)?);
+            held.insert(key.id.clone(), inspect(&open, key)?);
         }
-        Ok(Self { open, keys: held })
+        Ok(Self { open, keys: held, turns })
     }
 
     fn held(&self, key: &KeyId) -> Result<&Held, TokenError> {
@@ -73,6 +93,7 @@ impl Pkcs11Session {
     /// `C_SignInit` and `C_Sign` with the mechanism of the key.
     fn sign(&self, key: &Held, bytes: &[u8]) -> Result<Vec<u8>, TokenError> {
         let mechanism = curve::signing(key.public.algorithm());
+        let _turn = self.turns.take();
         let signed = self.open.session.sign(&mechanism, key.handle, bytes);
         signed.map_err(|refused| fault::call("C_Sign", &refused))
     }
@@ -106,6 +127,7 @@ impl Token for Pkcs11Session {
     }
 
     fn probe(&mut self) -> Result<(), TokenError> {
+        let _turn = self.turns.take();
         self.open.check_logged_in()?;
         login::answers(&self.open.pkcs11, self.open.slot)
     }
@@ -113,7 +135,9 @@ impl Token for Pkcs11Session {
 
 /// Finds both halves of a key, checks the private one's attributes, and compares the public one
 /// with the pin where there is one.
-pub(super) fn inspect(session: &Session, key: &KeyReference) -> Result<Held, TokenError> {
+pub(super) fn inspect(open: &OpenSession, key: &KeyReference) -> Result<Held, TokenError> {
+    let session = open.session();
+    open.check_signs(key)?;
     let handle = find(session, key, ObjectClass::PRIVATE_KEY, "CKO_PRIVATE_KEY")?;
     attributes::check(session, handle, key)?;
     let public = find(session, key, ObjectClass::PUBLIC_KEY, "CKO_PUBLIC_KEY")?;

@@ -123,18 +123,15 @@ pub enum TokenError {
         /// How many objects there are.
         count: usize,
     },
-    /// The token cannot make keys of the algorithm.
-    #[error(
-        "key {key}: the token has no {algorithm} ({code}); an audit key may say algorithm = \
-         \"ES256\" instead: checkpoints are then signed with P-256"
-    )]
+    /// The token cannot make keys of the algorithm, or cannot sign with them.
+    #[error("key {key}: the token has no {algorithm} ({told}); {}", without(*algorithm))]
     NoAlgorithm {
         /// The key.
         key: KeyId,
         /// What was asked for.
         algorithm: Algorithm,
         /// What the token returned.
-        code: String,
+        told: String,
     },
     /// A key signs with something that its purpose does not allow.
     #[error("key {key}: it is for {} and signs with {found}; expected {expected}", purpose.name())]
@@ -231,6 +228,16 @@ impl TokenError {
             | Self::KeyMissing { .. }
             | Self::BadSignature { .. }
             | Self::Thread { .. } => false,
+        }
+    }
+}
+
+/// What to do without an algorithm.
+fn without(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::Es256 => "it cannot sign payments: take another token",
+        Algorithm::EdDsa => {
+            "say algorithm = \"ES256\": the log is then signed with P-256, note type 0x02"
         }
     }
 }

@@ -38,7 +38,7 @@ fn a_receipt_proves_what_was_paid() {
         assert_eq!(proven.signed_by, [ORIGIN]);
         // White space means nothing.
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert!(check(&scene, &serde_json::to_string_pretty(&value).unwrap()).is_ok());
+        assert!(check(&scene, serde_json::to_string_pretty(&value).unwrap()).is_ok());
     }
 }
 
@@ -60,7 +60,7 @@ fn a_receipt_with_any_byte_changed_is_refused() {
     // Cut anywhere, and with something behind.
     (0..json.len())
         .for_each(|end| assert!(check(&scene, &json.as_bytes()[..end]).is_err(), "{end}"));
-    assert!(check(&scene, &format!("{json}{json}")).is_err());
+    assert!(check(&scene, format!("{json}{json}")).is_err());
 }
 
 #[test]
@@ -114,12 +114,12 @@ fn genuine_parts_that_do_not_belong_together_are_refused_with_their_reason() {
     for (change, told) in changes {
         let mut changed = receipt.clone();
         change(&mut changed, &other, &scene);
-        let refused = check(&scene, &changed.to_json()).unwrap_err();
+        let refused = check(&scene, changed.to_json()).unwrap_err();
         assert!(refused.contains(told), "{told}: {refused}");
     }
     let late = scene.receipt(ids[3]);
     let early = Receipt { outcome: other.outcome, ..late };
-    let refused = check(&scene, &early.to_json()).unwrap_err();
+    let refused = check(&scene, early.to_json()).unwrap_err();
     assert!(refused.contains("the outcome stands at 2, not after"), "{refused}");
 }
 

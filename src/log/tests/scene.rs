@@ -222,9 +222,11 @@ impl Scene {
             currency: "EUR".to_owned(),
             creditor_name: "Bakery Sol".to_owned(),
             creditor_account: AccountFields { iban: None, other: merchant },
-            debtor_id: (number % 2 == 0).then(|| format!("user-{}", number % 4)),
+            debtor_id: number.is_multiple_of(2).then(|| format!("user-{}", number % 4)),
             end_to_end_id: format!("E{number}"),
-            remittance_information: (number % 3 == 0).then(|| "2 x \"croissant\"".to_owned()),
+            remittance_information: number
+                .is_multiple_of(3)
+                .then(|| "2 x \"croissant\"".to_owned()),
             ..PaymentFields::default()
         });
         Submission {

@@ -15,16 +15,16 @@ pub struct Fault {
     /// Position of the leaf where it was found; `None` if it is about no leaf in particular.
     pub position: Option<u64>,
     /// What it is.
-    pub finding: Finding,
+    pub finding: Box<Finding>,
 }
 
 impl Fault {
     pub(super) fn at(position: u64, finding: Finding) -> Self {
-        Self { position: Some(position), finding }
+        Self { position: Some(position), finding: Box::new(finding) }
     }
 
     pub(super) fn of_log(finding: Finding) -> Self {
-        Self { position: None, finding }
+        Self { position: None, finding: Box::new(finding) }
     }
 }
 

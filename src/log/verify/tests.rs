@@ -159,7 +159,8 @@ fn checkpoints_of_others_and_of_the_past_are_refused() {
     assert_eq!(
         found,
         format!(
-            "checkpoint 3 is of the log elsewhere.example/log; expected {ORIGIN}, as those before it"
+            "checkpoint 3 is of the log elsewhere.example/log; expected {ORIGIN}, as those before \
+             it"
         )
     );
     let found = spoilt(&|notes| notes[2] = LogKey::new(ORIGIN).note(ORIGIN, all));

@@ -102,6 +102,7 @@ impl Bench {
             serial: None,
             pin: PinSource::File(self.pin_file()),
             state_dir: self.directory.clone(),
+            takes_turns: true,
         }
     }
 
