@@ -135,7 +135,8 @@ fn every_change_of_a_row_is_found_and_told() {
             "does not verify",
         ),
         (
-            "UPDATE payment SET order_bytes = replace(order_bytes, '12.34', '12.35') WHERE rowid = 3"
+            "UPDATE payment SET order_bytes = replace(order_bytes, '12.34', '12.35') \
+             WHERE rowid = 3"
                 .to_owned(),
             "cannot be read",
         ),
