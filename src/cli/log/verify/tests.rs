@@ -135,14 +135,19 @@ fn every_change_of_a_row_is_found_and_told() {
             "does not verify",
         ),
         (
-            "UPDATE payment SET order_bytes = replace(order_bytes, '12.34', '12.35') WHERE rowid = 3"
+            "UPDATE payment SET order_bytes = CAST(replace(order_bytes, '12.34', '12.35') AS BLOB) \
+             WHERE rowid = 3"
                 .to_owned(),
-            "cannot be read",
+            "but the leaf says amount \"12.34\"; expected \"12.35\", which its row gives",
+        ),
+        (
+            "UPDATE payment SET order_bytes = x'00' WHERE rowid = 3".to_owned(),
+            "the ledger holds a row that cannot be read",
         ),
         ("DELETE FROM payment WHERE rowid = 3".to_owned(), "the ledger has no such payment"),
         (
             "UPDATE payment SET caller = 'shap' WHERE rowid = 3".to_owned(),
-            "has its decision here, but the leaf says",
+            "but the leaf says caller \"shop\"; expected \"shap\"",
         ),
         (
             "UPDATE payment SET salt = zeroblob(16) WHERE rowid = 4".to_owned(),
