@@ -33,9 +33,9 @@ pub(super) fn run(asked: &Backup, output: &Output) -> Result<Exit, Failure> {
     });
     output.show(&made, |_| {
         format!(
-            "copied  {} to {}\n  leaves  {}, the first {} signed by the newest checkpoint\n\nA copy \
-             that is older than the token remembers is refused by `serve`: it is for looking \
-             things up, and\nfor the day on which nothing newer is left.",
+            "copied  {} to {}\n  leaves  {}, the first {} signed by the newest checkpoint\n\n\
+             A copy that is older than the token remembers is refused by `serve`: it is for\n\
+             looking things up, and for the day on which nothing newer is left.",
             ledger.display(),
             output.strong(&asked.file.display().to_string()),
             grouped(leaves),
