@@ -152,6 +152,25 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// The first member in which it differs from another, with what both say; `None` if they say
+    /// the same.
+    pub fn first_difference(&self, other: &Entry<'_>) -> Option<(String, [String; 2])> {
+        let told = |member: Option<&Member<'_>>| match member {
+            None => "nothing".to_owned(),
+            Some(Member::Text(text)) => excerpt(text),
+            Some(object @ Member::Object(_)) => excerpt(&format!("{object:?}")),
+        };
+        let names = self.members.iter().chain(&other.members).map(|(name, _)| *name);
+        let mut names: Vec<&str> = names.collect();
+        names.sort_unstable();
+        names.into_iter().find_map(|name| {
+            let ours = self.members.iter().find(|(known, _)| *known == name);
+            let theirs = other.members.iter().find(|(known, _)| *known == name);
+            let (ours, theirs) = (ours.map(|(_, m)| m), theirs.map(|(_, m)| m));
+            (ours != theirs).then(|| (name.to_owned(), [told(ours), told(theirs)]))
+        })
+    }
+
     /// What it says of its payment, if it is about one.
     pub fn payment(&self) -> Option<OfPayment<'_>> {
         if !self.kind.is_of_payment() {

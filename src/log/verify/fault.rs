@@ -225,7 +225,7 @@ pub enum Finding {
     /// A leaf that the ledger's payment contradicts.
     #[error(
         "payment {payment} of the ledger has its {what} here, but the leaf {found}; expected \
-             {expected}"
+         {expected}"
     )]
     Ledger {
         /// The payment.

@@ -4,6 +4,7 @@ use super::{Fault, Finding};
 use crate::domain::authorization::Attempt;
 use crate::domain::leaf::Leaf;
 use crate::domain::ledger::{PaymentRecord, State};
+use crate::domain::text::excerpt;
 use crate::log::entry::{Entry, Kind};
 
 /// The leaves that stand where a payment says; `None` where the log has none.
@@ -66,10 +67,24 @@ fn same(
     if found.as_ref() == Some(expected) {
         return Ok(());
     }
-    let found = told(found);
-    let expected = expected.as_str().to_owned();
-    let finding = Finding::Ledger { payment: record.id, what, found, expected };
-    Err(Fault::at(position, finding))
+    let (found, expected) = difference(found, expected);
+    Err(Fault::at(position, Finding::Ledger { payment: record.id, what, found, expected }))
+}
+
+/// What a leaf says and what its payment gives: the first member in which they differ.
+fn difference(found: &Option<Leaf>, expected: &Leaf) -> (String, String) {
+    let Some(found) = found else {
+        return ("is not there".to_owned(), "one that says what its row gives".to_owned());
+    };
+    let entries = Entry::parse(found.as_str().as_bytes())
+        .and_then(|found| Ok((found, Entry::parse(expected.as_str().as_bytes())?)));
+    match entries.map(|(found, expected)| found.first_difference(&expected)) {
+        Ok(Some((member, [found, expected]))) => {
+            (format!("says {member} {found}"), format!("{expected}, which its row gives"))
+        }
+        Ok(None) => ("is written differently".to_owned(), "the canonical form".to_owned()),
+        Err(refused) => (format!("cannot be read: {refused}"), "what its row gives".to_owned()),
+    }
 }
 
 /// A voided payment keeps no order in memory; what else its leaf says is compared.
@@ -90,21 +105,31 @@ fn accepts(record: &PaymentRecord, found: &Option<Leaf>) -> Result<(), Fault> {
         ("end_to_end_id", digest("end_to_end_id", payment.end_to_end_id().as_str())),
         ("debtor", debtor),
     ];
-    let entry = found.as_ref().and_then(|text| Entry::parse(text.as_str().as_bytes()).ok());
-    let agrees = entry.is_some_and(|entry| {
-        let says =
-            |(member, value): &(&str, Option<String>)| entry.text(member) == value.as_deref();
-        entry.kind() == Kind::Accepted && expected.iter().all(says)
-    });
-    if agrees {
-        return Ok(());
+    let wrong = |found: String, expected: String| {
+        let finding = Finding::Ledger { payment: record.id, what: "decision", found, expected };
+        Err(Fault::at(record.leaf, finding))
+    };
+    let Some(leaf) = found else {
+        return wrong("is not there".to_owned(), "one that accepts this payment".to_owned());
+    };
+    let entry = match Entry::parse(leaf.as_str().as_bytes()) {
+        Ok(entry) => entry,
+        Err(refused) => {
+            return wrong(format!("cannot be read: {refused}"), "what its row gives".to_owned());
+        }
+    };
+    if entry.kind() != Kind::Accepted {
+        return wrong(format!("is of kind \"{}\"", entry.kind()), "\"accepted\"".to_owned());
     }
-    let found = told(found);
-    let expected = "that it accepts this payment, with the digests of its row".to_owned();
-    let finding = Finding::Ledger { payment: record.id, what: "decision", found, expected };
-    Err(Fault::at(record.leaf, finding))
-}
-
-fn told(found: &Option<Leaf>) -> String {
-    found.as_ref().map_or("is not there".to_owned(), |leaf| format!("says {}", leaf.as_str()))
+    for (member, expected) in expected {
+        if entry.text(member) != expected.as_deref() {
+            let found = excerpt(entry.text(member).unwrap_or_default());
+            let expected = excerpt(&expected.unwrap_or_default());
+            return wrong(
+                format!("says {member} {found}"),
+                format!("{expected}, which its row gives"),
+            );
+        }
+    }
+    Ok(())
 }
