@@ -185,6 +185,10 @@ impl Pipeline {
             Ok(Err(_)) => return in_doubt(payment, &"the worker has gone"),
             Err(_) => return in_doubt(payment, &"the token did not answer in time"),
         };
+        // A signature that arrives after a halt is not recorded: the payment stays in doubt.
+        if let Err(halted) = self.check_not_halted() {
+            return in_doubt(payment, &halted);
+        }
         match self.parts.ledger.post(signed).await {
             Ok(Posting::Posted(record)) => Some(record),
             Ok(Posting::Dropped) => in_doubt(payment, &"another attempt has taken over"),

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::clock;
 use crate::domain::caller::CallerId;
 use crate::domain::ledger::{PaymentRecord, State as Stage};
 use crate::domain::payment::PaymentId;
@@ -112,8 +113,10 @@ pub(super) async fn look_up(
     let not_found = || Problem::not_found("payment of yours with this id");
     let Path(id) = id.map_err(|_| not_found())?;
     let id = PaymentId::parse("id", &id).map_err(|_| not_found())?;
+    let started = clock::monotonic();
     let record = gateway.pipeline.payment(&caller, id, wait).await?.ok_or_else(not_found)?;
-    let released = gateway.pipeline.released(&record, wait).await;
+    let waited = clock::monotonic().saturating_duration_since(started);
+    let released = gateway.pipeline.released(&record, wait.saturating_sub(waited)).await;
     Ok(Json(PaymentAnswer::new(&record, gateway.pipeline.now(), released)))
 }
 

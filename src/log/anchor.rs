@@ -50,7 +50,8 @@ pub enum AnchorFault {
     /// Neither object is there.
     #[error(
         "the token has no anchors; `countersign init` makes them with the ledger. If they were \
-         deleted, nobody can tell any more whether the ledger was rolled back"
+         deleted, nobody can tell any more whether the ledger was rolled back: restore the token \
+         from its own backup, or set up a new installation"
     )]
     None,
     /// An object went away while its only writer was running.
@@ -60,12 +61,16 @@ pub enum AnchorFault {
     )]
     Deleted,
     /// Neither object is whole.
-    #[error("both anchors on the token are torn or gone, which no single crash does; rebase")]
+    #[error(
+        "both anchors on the token are torn or gone, which no single crash does; find out who did \
+         it, and restore the token from its own backup"
+    )]
     Torn,
     /// The token belongs to another ledger.
     #[error(
         "the token is anchored to the ledger {anchored}; this is the ledger {found}: two ledgers \
-         on one token would each allow what the other has spent"
+         on one token would each allow what the other has spent. Put the anchored ledger back, or \
+         use another token"
     )]
     OtherLedger {
         /// The ledger that the anchor names.
@@ -77,7 +82,7 @@ pub enum AnchorFault {
     #[error(
         "the ledger is older than its token remembers: it has {found} leaves, {anchored} were \
          anchored. It was restored from a backup or rolled back, and what was spent since is not \
-         in it; restore the newest copy, or rebase"
+         in it; put back a copy with at least that many leaves"
     )]
     RolledBack {
         /// Leaves at the anchor.
@@ -88,19 +93,23 @@ pub enum AnchorFault {
     /// The log is not the one that was anchored.
     #[error(
         "the log differs from the one that was anchored at {size} leaves: another copy of this \
-         ledger has been in use"
+         ledger has been in use. Find that copy, and put it back"
     )]
     Forked {
         /// Leaves at the anchor.
         size: u64,
     },
     /// The anchored checkpoint is not signed by the audit key.
-    #[error("the anchored checkpoint does not verify with the audit key: {0}")]
+    #[error(
+        "the anchored checkpoint does not verify with the audit key: {0}; put back the audit key \
+         that signed it, or find out who wrote to the token"
+    )]
     Foreign(String),
     /// Another daemon has written since.
     #[error(
         "another daemon uses this token: the anchor has epoch {found_epoch}, turn {found_turn}; \
-         this daemon wrote epoch {epoch}, turn {turn}. Stop one of them"
+         this daemon wrote epoch {epoch}, turn {turn}. Stop one of \
+         them, then start the other again"
     )]
     Contested {
         /// Our epoch.

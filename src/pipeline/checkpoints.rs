@@ -8,7 +8,6 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::domain::key::KeyId;
-use crate::domain::time::Timestamp;
 use crate::hsm::SignFailure;
 use crate::ledger::LedgerFailure;
 use crate::ledger::reader::Reader;
@@ -41,8 +40,6 @@ pub struct Audit {
 pub struct Published {
     /// Number of leaves that it covers.
     pub size: u64,
-    /// When it was made; `None` before the first.
-    pub made_at: Option<Timestamp>,
     /// The signed note; empty before the first.
     pub note: Arc<str>,
     /// Why there is no newer one, although there should be.
@@ -58,7 +55,7 @@ pub enum LogFault {
     /// The newest checkpoint is not one that the audit key signed.
     #[error(
         "the newest checkpoint of the log is not signed by the audit key {verifier}: {reason}; \
-         the ledger belongs to another key, or was changed"
+         put the key or the ledger back that belong together, or restore the ledger from a backup"
     )]
     Foreign {
         /// The key that should have signed.
@@ -125,12 +122,7 @@ impl Found {
         }
         let tree = Tree::new(reader, head.size);
         let growth = Growth::restore(head, |node| tree.node(node))?.map_err(LogFault::Changed)?;
-        let published = Published {
-            size: head.size,
-            made_at: Some(stored.made_at),
-            note: stored.note.into(),
-            trouble: None,
-        };
+        let published = Published { size: head.size, note: stored.note.into(), trouble: None };
         Ok(Self { growth, published })
     }
 
@@ -188,6 +180,10 @@ impl Checkpointer {
     /// Makes a checkpoint if there are leaves that none covers. What goes wrong is told in
     /// readiness, and tried again the next time.
     pub async fn make(&mut self) {
+        // Another daemon may be signing heads of its own with the same key: one is too many.
+        if self.pipeline.halted().is_some() {
+            return;
+        }
         let shown = Arc::clone(&self.pipeline.published);
         match self.try_make().await {
             Ok(None) => {}
@@ -218,7 +214,7 @@ impl Checkpointer {
         let note: Arc<str> = checkpoint.note.as_str().into();
         self.pipeline.parts.ledger.keep(checkpoint).await?;
         self.growth = grown;
-        Ok(Some(Published { size, made_at: Some(made_at), note, trouble: None }))
+        Ok(Some(Published { size, note, trouble: None }))
     }
 
     /// Hashes of the next leaves.

@@ -1,5 +1,5 @@
-//! When a signature may leave: never after a halt, and above `anchored_from` only once a token
-//! remembers its leaf.
+//! When a signature may leave: none is made or recorded after a halt, and above `anchored_from` it
+//! waits until a token remembers its leaf.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

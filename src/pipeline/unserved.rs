@@ -46,7 +46,9 @@ impl Cause {
 /// Counts since the last leaf. Callers are those of the policy, and one more for those who are
 /// none: the tally is bounded.
 #[derive(Default)]
-pub struct Tally(Mutex<BTreeMap<String, BTreeMap<Cause, u64>>>);
+pub struct Tally(Mutex<BTreeMap<String, Causes>>);
+
+type Causes = BTreeMap<Cause, u64>;
 
 impl Tally {
     /// Counts refusals; an empty caller is one who could not prove to be any.
@@ -64,14 +66,8 @@ impl Tally {
     }
 
     /// Takes everything that was counted.
-    fn take(&self, now: Timestamp) -> Vec<Unserved> {
-        let tally = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let minute = Timestamp::from_unix_ms(now.unix_ms() - now.unix_ms().rem_euclid(MINUTE_MS));
-        let leaf = |(caller, causes): (String, BTreeMap<Cause, u64>)| {
-            let refusals = causes.into_iter().map(|(cause, count)| (cause.name(), count));
-            Unserved { caller, minute, refusals: refusals.collect() }
-        };
-        tally.into_iter().map(leaf).collect()
+    fn take(&self) -> BTreeMap<String, Causes> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -83,27 +79,14 @@ impl Pipeline {
 
     /// Puts what was counted on the log. What the ledger does not take is counted again.
     pub async fn record_unserved(&self) {
-        for unserved in self.tally.take(self.now()) {
-            let event = Event::Unserved(unserved.clone());
+        let now = self.now().unix_ms();
+        let minute = Timestamp::from_unix_ms(now - now.rem_euclid(MINUTE_MS));
+        for (caller, causes) in self.tally.take() {
+            let refusals = causes.iter().map(|(cause, count)| (cause.name(), *count)).collect();
+            let event = Event::Unserved(Unserved { caller: caller.clone(), minute, refusals });
             if let Err(failure) = self.parts.ledger.record(event).await {
                 tracing::warn!(%failure, "refusals of a minute are not on the log yet");
-                self.count_again(&unserved);
-            }
-        }
-    }
-
-    fn count_again(&self, unserved: &Unserved) {
-        let causes = [
-            Cause::Unauthenticated,
-            Cause::Malformed,
-            Cause::Conflict,
-            Cause::NotFound,
-            Cause::Overload,
-            Cause::Unavailable,
-        ];
-        for (name, count) in &unserved.refusals {
-            if let Some(cause) = causes.into_iter().find(|cause| cause.name() == *name) {
-                self.tally.count(&unserved.caller, cause, *count);
+                causes.iter().for_each(|(cause, count)| self.tally.count(&caller, *cause, *count));
             }
         }
     }

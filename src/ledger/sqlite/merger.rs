@@ -129,6 +129,11 @@ fn run(connection: &Connection, asked: &Receiver<()>, shared: &Shared) {
     }
 }
 
+/// How many pages the log holds, merged or not; negative if there is none.
+pub(super) fn pages(connection: &Connection) -> rusqlite::Result<i64> {
+    checkpoint(connection, "NOOP").map(|log| log.pages)
+}
+
 /// Merges what is in the log now.
 pub(super) fn merge(connection: &Connection) -> Result<(), StoreError> {
     checkpoint(connection, "PASSIVE")?;

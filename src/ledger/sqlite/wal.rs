@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::StoreError;
+use super::{StoreError, merger};
 
 /// Size of the header of a write-ahead log, in bytes (SQLite file format, section 4.1).
 pub(super) const HEADER_BYTES: u64 = 32;
@@ -137,9 +137,8 @@ fn is_full(failed: &std::io::Error) -> bool {
 
 /// How many pages the log holds.
 fn used_pages(connection: &Connection) -> Result<u64, StoreError> {
-    let mut look = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
-    let pages: i64 = look.query_row([], |row| row.get("log"))?;
-    u64::try_from(pages).map_err(|_| StoreError::Row("there is no write-ahead log".to_owned()))
+    u64::try_from(merger::pages(connection)?)
+        .map_err(|_| StoreError::Row("there is no write-ahead log".to_owned()))
 }
 
 fn bytes(slice: &[u8]) -> u64 {
