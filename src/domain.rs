@@ -23,10 +23,12 @@ pub mod counted;
 pub mod counter;
 pub mod limits;
 pub mod policy;
+pub mod tier;
 pub mod tightening;
 
 pub mod code;
 pub mod credential;
+pub mod people;
 pub mod person;
 pub mod quorum;
 pub mod statement;

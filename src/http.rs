@@ -19,9 +19,12 @@ use axum::response::IntoResponse;
 
 use crate::pipeline::Pipeline;
 
+pub mod approval;
 mod body;
 pub mod callers;
+pub mod denial;
 pub mod document;
+pub mod dry_run;
 pub mod keys;
 pub mod listener;
 pub mod log;

@@ -19,16 +19,18 @@ use crate::domain::credit::{ClockFault, Reading, credit};
 use crate::domain::key::Kid;
 use crate::domain::leaf::Event;
 use crate::domain::ledger::{
-    PaymentRecord, Posting, Reservation, Resumption, Submission, VoidReason,
+    Authorisation, NotTaken, PaymentRecord, Posting, Reservation, Resumption, StatementRequest,
+    Submission, Taken, VerifiedEvidence, VoidReason,
 };
 use crate::domain::payment::PaymentId;
-use crate::domain::policy::Policy;
+use crate::domain::statement::{Statement, StatementDigest};
 use crate::domain::time::Timestamp;
 
 mod health;
 mod lock;
 mod outcomes;
 pub mod reader;
+mod rules;
 
 pub mod sqlite;
 mod stored;
@@ -37,6 +39,7 @@ pub(crate) mod tests;
 mod writer;
 
 pub use outcomes::Outcome;
+pub use rules::Rules;
 
 /// Most requests that may wait for the writer.
 const QUEUE_MAX: usize = 8_192;
@@ -147,6 +150,9 @@ pub enum OpenError {
     },
 }
 
+/// A statement that was issued, with its digest; or why not.
+pub type Issued = Result<(StatementDigest, Statement), NotTaken>;
+
 type Reply<T> = oneshot::Sender<Result<T, LedgerFailure>>;
 
 enum Command {
@@ -154,6 +160,9 @@ enum Command {
     Post(Signed, Reply<Posting>),
     Resume(PaymentId, Kid, Reply<Resumption>),
     Void(PaymentId, VoidReason, Reply<Option<Arc<PaymentRecord>>>),
+    Issue(Box<StatementRequest>, Reply<Issued>),
+    Approve(Box<VerifiedEvidence>, Reply<Result<Taken, NotTaken>>),
+    Authorise(PaymentId, Vec<VerifiedEvidence>, Kid, Reply<Authorisation>),
     Record(Event, Reply<()>),
     Checkpoint(Box<sqlite::StoredCheckpoint>, Reply<()>),
     Probe(Reply<()>),
@@ -178,7 +187,7 @@ impl Ledger {
     /// [`OpenError::Io`] if no thread can be started.
     pub fn start(
         store: sqlite::Store,
-        policy: Arc<Policy>,
+        rules: Rules,
         clock: Clock,
         first: Vec<Event>,
     ) -> Result<(Self, WriterThread), OpenError> {
@@ -188,7 +197,7 @@ impl Ledger {
         let path = store.path().to_owned();
         let writer = writer::Writer::new(
             store,
-            policy,
+            rules,
             clock,
             commands,
             Arc::clone(&outcomes),
@@ -236,6 +245,39 @@ impl Ledger {
         reason: VoidReason,
     ) -> Result<Option<Arc<PaymentRecord>>, LedgerFailure> {
         self.ask(|reply| Command::Void(id, reason, reply)).await
+    }
+
+    /// Issues a statement for an approver to sign.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`].
+    pub async fn issue(&self, request: StatementRequest) -> Result<Issued, LedgerFailure> {
+        self.ask(|reply| Command::Issue(Box::new(request), reply)).await
+    }
+
+    /// Takes evidence that was verified; a rejection voids the payment in the same commit.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`].
+    pub async fn approve(
+        &self,
+        evidence: VerifiedEvidence,
+    ) -> Result<Result<Taken, NotTaken>, LedgerFailure> {
+        self.ask(|reply| Command::Approve(Box::new(evidence), reply)).await
+    }
+
+    /// Authorises a payment that waited, by evidence that was read from the ledger and verified
+    /// again.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`].
+    pub async fn authorise(
+        &self,
+        id: PaymentId,
+        verified: Vec<VerifiedEvidence>,
+        kid: Kid,
+    ) -> Result<Authorisation, LedgerFailure> {
+        self.ask(|reply| Command::Authorise(id, verified, kid, reply)).await
     }
 
     /// Puts an event that concerns no payment on the log.

@@ -13,15 +13,11 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::Clock;
 use crate::domain::authorization::SigningAuthorization;
 use crate::domain::caller::{CallerId, IdempotencyKey};
-use crate::domain::counter::{Counter, Parties};
 use crate::domain::key::{KeyId, Kid};
 use crate::domain::leaf::Salt;
-use crate::domain::ledger::{
-    Check, PaymentRecord, Posting, Reservation, Resumption, Submission, checks,
-};
-use crate::domain::limits::{Limit, Standing, Window};
-use crate::domain::party::{Account, DebtorId};
+use crate::domain::ledger::{PaymentRecord, Posting, Reservation, Resumption, State, Submission};
 use crate::domain::payment::{Payment, PaymentId};
+use crate::domain::people::People;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 use crate::hsm::{Hsm, Permit, TokenStatus, Unavailable};
@@ -29,15 +25,18 @@ use crate::ledger::Ledger;
 use crate::ledger::reader::{KeyVersion, Reader};
 
 pub mod anchors;
+mod asked;
 pub mod checkpoints;
 mod in_flight;
 mod incidents;
 pub mod published;
+mod questions;
 mod refusal;
 pub mod release;
 mod tree;
 pub mod unserved;
 
+pub use asked::Cancelled;
 use checkpoints::{Audit, Checkpointer, Found, Published};
 use in_flight::InFlight;
 pub use refusal::Refusal;
@@ -57,6 +56,8 @@ pub struct Parts {
     pub issuer: String,
     /// The policy in force.
     pub policy: Arc<Policy>,
+    /// Who is who.
+    pub people: Arc<dyn People>,
     /// The writer of decisions.
     pub ledger: Ledger,
     /// The reader of what was decided.
@@ -148,12 +149,16 @@ impl Pipeline {
             submission.signing_kid = self.parts.kids.get(key).cloned();
         }
         match self.parts.ledger.reserve(submission).await? {
-            Reservation::Denied(record) => Ok(record),
+            Reservation::Denied(record) | Reservation::Waiting(record) => Ok(record),
             Reservation::Conflict { payment, field } => Err(Refusal::Conflict { payment, field }),
             Reservation::Known(record) => {
                 // Whoever only waits keeps neither a place at the token nor others from signing.
                 drop((place, signing_now));
-                self.settled(record, SUBMISSION_WAIT).await
+                match record.state {
+                    // People take longer than a request may.
+                    State::Waiting { .. } => Ok(record),
+                    _ => self.settled(record, SUBMISSION_WAIT).await,
+                }
             }
             Reservation::NoSigner => Err(place.err().map_or(Refusal::Abandoned, Refusal::from)),
             Reservation::Authorised(record, authorization) => {
@@ -266,58 +271,6 @@ impl Pipeline {
         // could be told of.
         drop(tokio::time::timeout(wait, outcome.settled()).await);
         Ok(read().await?.map_or(newer, Arc::new))
-    }
-
-    /// Every check that a new payment would meet now, up to the one that fails. Spends nothing.
-    ///
-    /// # Errors
-    /// [`Refusal`] if the ledger cannot be read.
-    pub async fn dry_run(
-        &self,
-        caller: &CallerId,
-        payment: Payment,
-    ) -> Result<Vec<Check>, Refusal> {
-        let (caller, now) = (caller.clone(), self.now());
-        let judged = self.read(move |parts| {
-            let policy = &parts.policy;
-            let working = parts.reader.working_set(now, policy, &caller, &payment)?;
-            Ok(checks(now, policy, &working, &caller, &payment))
-        });
-        judged.await?.map_err(Refusal::from)
-    }
-
-    /// How limits stand for a caller, and for a debtor and a creditor if any are named; `None` for
-    /// limits that are about one who is not.
-    ///
-    /// # Errors
-    /// [`Refusal`] if the ledger cannot be read.
-    pub async fn standings(
-        &self,
-        caller: &CallerId,
-        limits: Vec<Limit>,
-        debtor: Option<DebtorId>,
-        creditor: Option<Account>,
-    ) -> Result<(Vec<(Limit, Option<Standing>)>, Timestamp), Refusal> {
-        let (caller, now) = (caller.clone(), self.now());
-        let read = self.read(move |parts| {
-            let namespace = parts.policy.namespace_of(&caller);
-            let (debtor, creditor) = (debtor.as_ref(), creditor.as_ref());
-            let parties = Parties { caller: &caller, namespace: &namespace, debtor, creditor };
-            let mut standings = Vec::with_capacity(limits.len());
-            for limit in limits {
-                let standing = match (limit.window, limit.counter(&parties)) {
-                    (Window::PerPayment, _) => Some(limit.standing(&Counter::default())),
-                    (Window::Sum(_), None) => None,
-                    (Window::Sum(_), Some(id)) => {
-                        let counter = parts.reader.counter(now, &parts.policy, &id)?;
-                        Some(limit.standing(&counter))
-                    }
-                };
-                standings.push((limit, standing));
-            }
-            Ok(standings)
-        });
-        Ok((read.await?, now))
     }
 
     /// Every key version on the record, oldest first.

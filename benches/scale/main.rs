@@ -30,7 +30,7 @@ use countersign::domain::ledger::{Posting, Reservation, Submission};
 use countersign::domain::payment::{AccountFields, Payment, PaymentFields, PaymentId};
 use countersign::domain::policy::Policy;
 use countersign::domain::time::Timestamp;
-use countersign::ledger::{Ledger, WriterThread, sqlite};
+use countersign::ledger::{Ledger, Rules, WriterThread, sqlite};
 
 const DEBTORS: u64 = 1_000_000;
 /// Payments of the measurement itself.
@@ -47,6 +47,7 @@ certificates = ["uri:spiffe://test.example/shop"]
 purpose = "settlement"
 currency = "EUR"
 callers = ["shop"]
+tiers = "nobody"
 limits = [
   { name = "hour", window = "1h", amount = "900000000.00" },
   { name = "debtor", window = "day", time_zone = "UTC", per = "debtor", amount = "900000.00" },
@@ -127,7 +128,8 @@ fn open(directory: &Path, first: u64) -> Open {
         let wall = Timestamp::from_unix_ms(ms);
         Reading { wall, boot: "scale".to_owned(), since_boot_ms: ms }
     });
-    let (ledger, writer) = Ledger::start(store, Arc::new(policy), clock, Vec::new()).unwrap();
+    let (ledger, writer) =
+        Ledger::start(store, Rules::without_people(Arc::new(policy)), clock, Vec::new()).unwrap();
     Open { ledger, writer, time }
 }
 

@@ -7,11 +7,10 @@ use crate::clock::Clock;
 use crate::config::deployment::Deployment;
 use crate::config::policy as policy_file;
 use crate::domain::caller::CallerId;
-use crate::domain::denial::Denial;
-use crate::domain::ledger::{Check, checks};
-use crate::domain::money::Currency;
+use crate::domain::ledger::{Explanation, explain};
 use crate::domain::payment::{Payment, PaymentFields};
-use crate::http::problem::DenialAnswer;
+use crate::domain::people::Nobody;
+use crate::http::dry_run::DryRunAnswer;
 use crate::http::wire::PaymentRequest;
 use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::Store;
@@ -39,19 +38,23 @@ pub(super) fn run(
     Store::examine(&ledger, &deployment.issuer).map_err(Failure::broken)?;
     let reader = Reader::open(&ledger).map_err(Failure::broken)?;
     let now = Clock::system().now();
-    let working = reader.working_set(now, &policy, &caller, &payment).map_err(Failure::broken)?;
-    let checks = checks(now, &policy, &working, &caller, &payment).map_err(Failure::broken)?;
-    let denial = checks.iter().find_map(|check| check.answer.as_ref().err());
+    let people = &Nobody;
+    let working =
+        reader.working_set(now, &policy, people, &caller, &payment).map_err(Failure::broken)?;
+    let found = explain(now, &policy, people, &working, &caller, &payment);
+    let found = found.map_err(Failure::broken)?;
+    let answer = DryRunAnswer::new(&found, payment.currency());
     let explained = serde_json::json!({
-        "decision": if denial.is_some() { "denied" } else { "signed" },
+        "decision": answer.decision,
         "policy_version": policy.version,
-        "checks": checks.iter().map(|check| serde_json::json!({
-            "name": check.name, "passed": check.answer.is_ok(),
-        })).collect::<Vec<_>>(),
-        "denial": denial.map(|denial| DenialAnswer::new(denial, payment.currency())),
+        "checks": answer.checks,
+        "tier": answer.tier,
+        "passed_over": answer.passed_over,
+        "approvals": answer.approvals,
+        "denial": answer.denial,
     });
-    output.show(&explained, |_| told(&checks, denial, payment.currency(), output))?;
-    Ok(if denial.is_some() { Exit::Denied } else { Exit::Done })
+    output.show(&explained, |_| told(&found, &answer, output))?;
+    Ok(if answer.denial.is_some() { Exit::Denied } else { Exit::Done })
 }
 
 fn read_payment(path: &Path) -> Result<Payment, Failure> {
@@ -75,19 +78,28 @@ fn read_payment(path: &Path) -> Result<Payment, Failure> {
     Payment::parse(&PaymentFields::from(request)).map_err(Failure::refused)
 }
 
-fn told(checks: &[Check], denial: Option<&Denial>, currency: Currency, output: &Output) -> String {
-    let mut lines: Vec<String> = checks
+fn told(found: &Explanation, answer: &DryRunAnswer, output: &Output) -> String {
+    let mut lines: Vec<String> = found
+        .checks
         .iter()
         .map(|check| match &check.answer {
             Ok(()) => format!("  {}  {}", output.good("passed"), check.name),
             Err(_) => format!("  {}  {}", output.bad("failed"), check.name),
         })
         .collect();
-    lines.push(match denial {
-        None => output.good("would be signed by tier zero: nobody is asked"),
-        Some(denial) => {
-            let told = DenialAnswer::new(denial, currency);
-            format!("{} by {}: {}", output.bad("would be denied"), told.rule, told.detail)
+    for tier in &answer.passed_over {
+        lines.push(format!("          not tier \"{}\": {}", tier.tier, tier.why));
+    }
+    lines.push(match (&answer.denial, &answer.tier, &answer.approvals) {
+        (Some(denial), ..) => {
+            format!("{} by {}: {}", output.bad("would be denied"), denial.rule, denial.detail)
+        }
+        (None, Some(tier), Some(asks)) => {
+            format!("{} \"{tier}\": {}", output.warning("would wait in tier"), asks.in_words())
+        }
+        (None, tier, _) => {
+            let tier = tier.as_deref().unwrap_or_default();
+            output.good(&format!("would be signed under \"{tier}\": nobody is asked"))
         }
     });
     lines.join("\n")

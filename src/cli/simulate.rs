@@ -62,11 +62,11 @@ impl Tally {
             .map_err(Failure::broken)?;
         match (&record.state, said) {
             (State::Denied(_), Err(_)) => self.denied += 1,
-            (State::Denied(_), Ok(())) => {
+            (State::Denied(_), Ok(_)) => {
                 self.denied += 1;
                 self.newly_signed += 1;
             }
-            (_, Ok(())) => self.signed += 1,
+            (_, Ok(_)) => self.signed += 1,
             (_, Err(denial)) => {
                 self.signed += 1;
                 let why = match &denial {

@@ -10,6 +10,7 @@ use crate::domain::counter::Scope;
 use crate::domain::key::{KeyId, Purpose};
 use crate::domain::money::Currency;
 use crate::domain::party::Account;
+use crate::domain::person::PersonId;
 use crate::domain::policy::{Caller, Creditors, KeyPolicy, Listed, Policy};
 use crate::domain::text::Malformed;
 use crate::domain::time::Duration;
@@ -19,6 +20,7 @@ use super::{ConfigError, Problems, parse, read};
 mod file;
 mod limits;
 mod sets;
+mod tiers;
 
 /// The schema that this release reads.
 const SCHEMA: &str = "countersign/policy/1";
@@ -115,7 +117,11 @@ fn check_callers(
             .as_deref()
             .map(|text| problems.keep(Namespace::parse(&format!("callers.{name}.debtors"), text)));
         let namespace = namespace.flatten().unwrap_or_else(|| Namespace::of(&id));
-        checked.insert(id, Caller { certificates, repeats_end_to_end_ids, namespace });
+        let place = format!("callers.{name}.operators");
+        let operators = caller.operators.iter();
+        let operators = operators.filter_map(|who| problems.keep(PersonId::parse(&place, who)));
+        let operators = operators.collect();
+        checked.insert(id, Caller { certificates, repeats_end_to_end_ids, namespace, operators });
     }
     checked
 }
@@ -143,6 +149,8 @@ fn check_key(
     let allowed = allowed_callers(place, purpose, key, callers, problems);
     let scope = Scope::Key(id.clone());
     let limits = limits::of_key(place, key, &scope, currency, problems);
+    let tiers = tiers::of_key(place, key, &scope, currency, problems);
+    let waiting = tiers::waiting(place, key, problems);
     let creditors = check_creditors(place, key, problems);
     let anchored_from = key.anchored_from.as_deref().zip(currency).and_then(|(text, currency)| {
         problems.keep(currency.minor_units(&format!("{place}.anchored_from"), text))
@@ -150,7 +158,17 @@ fn check_key(
     let validity = validity?;
     let purpose = purpose?;
     let callers = allowed;
-    Some(KeyPolicy { purpose, currency, callers, validity, anchored_from, creditors, limits })
+    Some(KeyPolicy {
+        purpose,
+        currency,
+        callers,
+        validity,
+        anchored_from,
+        creditors,
+        limits,
+        tiers,
+        waiting,
+    })
 }
 
 /// An audit key signs the log for the daemon itself: what the policy could say about payments would
@@ -162,6 +180,8 @@ fn signs_nothing_for_callers(place: &str, key: &file::Key, problems: &mut Proble
         ("validity", key.validity.is_some()),
         ("anchored_from", key.anchored_from.is_some()),
         ("limits", key.limits.is_some()),
+        ("tiers", key.tiers.is_some()),
+        ("waiting", key.waiting.is_some()),
         ("creditors_allowed", key.creditors_allowed.is_some()),
         ("creditors_denied", !key.creditors_denied.is_empty()),
         ("creditor_cooling_off", key.creditor_cooling_off.is_some()),

@@ -118,6 +118,11 @@ impl Counter {
     /// other sum of this width counts, so a new short limit starts strict and never loose, and
     /// the others stay exact.
     fn keep_span(&mut self, span: Span, now: Timestamp) -> Result<(), Miscount> {
+        if span == Span::SinceTouch && !self.sums.contains_key(&span) {
+            let sum =
+                RunningSum { from: Slot::from_start_s(0), posted: self.posted(Span::Lifetime) };
+            self.sums.insert(span, sum);
+        }
         let Some(width) = span.width().filter(|_| !self.sums.contains_key(&span)) else {
             return Ok(());
         };
@@ -238,6 +243,13 @@ impl Counter {
         }
         (self.pending, self.sums) = (pending, sums);
         Ok(())
+    }
+
+    /// The debtor's token was touched: what is counted since then starts over.
+    pub fn touch(&mut self) {
+        if let Some(sum) = self.sums.get_mut(&Span::SinceTouch) {
+            sum.posted = Spend::default();
+        }
     }
 
     /// The earliest instant at which `room` would be free under `cap`, if nothing else is spent;

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::limits::Breach;
+use super::limits::{Breach, Measure};
 
 /// Why a payment was denied. Stored with the payment, so names and fields are stable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub enum Denial {
     },
     /// The key has limits over debtors, and the payment names none.
     DebtorMissing,
+    /// Somebody said "that was not me": nothing is paid in the debtor's name.
+    DebtorFrozen,
     /// The creditor's account is on the key's deny list.
     CreditorDenied,
     /// The creditor's account is not on the key's allow list.
@@ -54,6 +56,56 @@ pub enum Denial {
     },
     /// A limit would be exceeded.
     LimitExceeded(Breach),
+    /// The payment's tier is closed to everybody.
+    TierDenies {
+        /// Its name.
+        tier: String,
+    },
+    /// The tier asks for the debtor in person, and nobody enrolled a token.
+    PayerNotEnrolled {
+        /// Name of the tier.
+        tier: String,
+    },
+    /// The tier asks for the debtor in person, whose token was enrolled too recently.
+    PayerCoolingOff {
+        /// Name of the tier.
+        tier: String,
+        /// From when on the token counts, RFC 3339.
+        until: String,
+    },
+    /// The tier asks for more people than could approve.
+    TooFewPeople {
+        /// Name of the tier.
+        tier: String,
+        /// The group.
+        group: String,
+        /// How many it asks for beyond those who could.
+        missing: u32,
+    },
+    /// Too many payments wait for people already.
+    TooManyWaiting {
+        /// Whose: `caller` or `debtor`.
+        per: String,
+        /// How many wait.
+        waiting: u32,
+        /// How many may.
+        most: u32,
+    },
+    /// What waits for people would hold too much of a limit.
+    WaitingShare {
+        /// Whose: `caller` or `debtor`.
+        per: String,
+        /// Name of the limit.
+        limit: String,
+        /// What it counts.
+        measure: Measure,
+        /// What waits already; amounts are minor units.
+        waiting: u64,
+        /// What this payment asked for.
+        asked: u64,
+        /// What may wait.
+        most: u64,
+    },
 }
 
 impl Denial {
@@ -64,6 +116,7 @@ impl Denial {
             Self::KeyPurpose { .. } => "key_purpose",
             Self::KeyCurrency { .. } => "key_currency",
             Self::DebtorMissing => "debtor_missing",
+            Self::DebtorFrozen => "debtor_frozen",
             Self::CreditorDenied => "creditor_denied",
             Self::CreditorNotAllowed => "creditor_not_allowed",
             Self::CreditorCoolingOff { .. } => "creditor_cooling_off",
@@ -71,6 +124,12 @@ impl Denial {
             Self::ExpiryTooFar { .. } => "expiry_too_far",
             Self::DuplicateEndToEndId { .. } => "duplicate_end_to_end_id",
             Self::LimitExceeded(_) => "limit_exceeded",
+            Self::TierDenies { .. } => "tier_denies",
+            Self::PayerNotEnrolled { .. } => "payer_not_enrolled",
+            Self::PayerCoolingOff { .. } => "payer_cooling_off",
+            Self::TooFewPeople { .. } => "too_few_people",
+            Self::TooManyWaiting { .. } => "too_many_waiting",
+            Self::WaitingShare { .. } => "waiting_share",
         }
     }
 }

@@ -9,7 +9,10 @@ use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 
 use super::canonical::Value;
-use super::ledger::{PaymentRecord, State};
+use super::ledger::{Evidence, PaymentRecord, State, Wait};
+use super::order::Order;
+use super::person::Approver;
+use super::statement::{StatementDigest, Verdict};
 use super::time::Timestamp;
 
 mod event;
@@ -61,14 +64,25 @@ impl std::fmt::Debug for Salt {
 pub struct Leaf(String);
 
 impl Leaf {
-    /// What is said about the present state of a payment: `accepted` (it may be signed), `denied`,
-    /// `signed` or `voided`.
+    /// What is said about the present state of a payment: `denied`, `waiting` (for people),
+    /// `accepted` (it may be signed, and nobody was asked), `authorised` (it may be signed after it
+    /// waited), `signed` or `voided`.
     pub fn of_payment(record: &PaymentRecord) -> Self {
+        let order =
+            |order: &Order| ("order", Value::text(record.salt.digest("order", order.as_bytes())));
         match &record.state {
-            State::Authorised { kid, signing_input, .. } => {
-                let digest = record.salt.digest("order", signing_input.order().as_bytes());
-                let more = [("kid", Value::text(kid)), ("order", Value::text(digest))];
+            State::Waiting { .. } => {
+                let wait = record.wait.as_deref().map(waiting).unwrap_or_default();
+                let order = record.wait.as_deref().map(|wait| order(&wait.order));
+                Self::asked("waiting", record, wait.into_iter().chain(order))
+            }
+            State::Authorised { kid, signing_input, .. } if record.wait.is_none() => {
+                let more = [("kid", Value::text(kid)), order(signing_input.order())];
                 Self::asked("accepted", record, more)
+            }
+            State::Authorised { kid, signing_input, .. } => {
+                let more = [("kid", Value::text(kid)), order(signing_input.order())];
+                Self::outcome("authorised", record, signing_input.signed_at(), more)
             }
             State::Denied(denial) => Self::asked("denied", record, [refused::denial(denial)]),
             State::Posted { kid, signing_input, signature, posted_at, .. } => {
@@ -82,6 +96,28 @@ impl Leaf {
                 Self::outcome("voided", record, *voided_at, more)
             }
         }
+    }
+
+    /// What is said about evidence that was taken for a payment: `approved` or `rejected`. Whose it
+    /// is is hidden; statement and evidence are named by their digests.
+    pub fn of_evidence(
+        record: &PaymentRecord,
+        statement: &StatementDigest,
+        verdict: Verdict,
+        evidence: &Evidence,
+        approver: &Approver,
+    ) -> Self {
+        let kind = match verdict {
+            Verdict::Approve => "approved",
+            Verdict::Reject => "rejected",
+        };
+        let hidden = record.salt.digest("approver", approver.to_string().as_bytes());
+        let more = [
+            ("approver", Value::text(hidden)),
+            ("statement", Value::text(statement)),
+            ("evidence", Value::text(BASE64URL_NOPAD.encode(&evidence.digest()))),
+        ];
+        Self::outcome(kind, record, evidence.given_at, more)
     }
 
     /// What is said about an event that concerns no payment.
@@ -155,4 +191,14 @@ impl Leaf {
         ];
         Self(Value::Object(head.into_iter().chain(members).collect()).to_canonical())
     }
+}
+
+/// For whom a payment waits.
+fn waiting(wait: &Wait) -> Vec<(&'static str, Value)> {
+    vec![
+        ("policy", Value::text(&wait.policy_version)),
+        ("tier", Value::text(&wait.tier)),
+        ("demand", wait.demand.to_value()),
+        ("deadline", Value::text(wait.deadline)),
+    ]
 }

@@ -48,6 +48,7 @@ impl std::fmt::Display for Window {
         match self {
             Self::PerPayment => f.write_str("payment"),
             Self::Sum(Span::Lifetime) => f.write_str("lifetime"),
+            Self::Sum(Span::SinceTouch) => f.write_str("since_touch"),
             Self::Sum(Span::Rolling(window)) => write!(f, "{window}"),
             Self::Sum(Span::Calendar(unit, zone)) => write!(f, "{} in {zone}", unit.name()),
         }

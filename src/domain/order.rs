@@ -3,6 +3,7 @@
 //! It is the payload of the compact JWS (RFC 7515) byte for byte. What arises later, such as the
 //! time of signing, goes into the protected header. Both together are the *signing input*.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::canonical::Value;
 use super::key::{Kid, Signature};
 use super::payment::{Payment, PaymentId};
+use super::statement::StatementDigest;
 use super::time::Timestamp;
 
 mod contents;
@@ -83,27 +85,42 @@ impl Order {
 pub struct SigningInput {
     protected: Arc<str>,
     order: Order,
+    signed_at: Timestamp,
 }
 
 impl SigningInput {
-    /// Freezes the header for an order. `alg` follows from the key: ES256.
-    ///
-    /// `approvals` are the sorted digests of the statements that people signed; none so far for
-    /// payments that need nobody.
+    /// Freezes the header for the order of a payment that nobody was asked about. `alg` follows
+    /// from the key: ES256.
     pub fn freeze(order: Order, kid: &Kid, signed_at: Timestamp) -> Self {
+        Self::freeze_approved(order, kid, signed_at, &BTreeSet::new())
+    }
+
+    /// The same for a payment that people approved: `approvals` are the digests of the statements
+    /// that they signed, sorted by their bytes.
+    pub fn freeze_approved(
+        order: Order,
+        kid: &Kid,
+        signed_at: Timestamp,
+        approvals: &BTreeSet<StatementDigest>,
+    ) -> Self {
         let protected = Value::object([
             ("alg", Some(Value::text("ES256"))),
             ("kid", Some(Value::text(kid))),
             ("typ", Some(Value::text(PAYMENT_TYP))),
             ("signed_at", Some(Value::text(signed_at))),
-            ("approvals", Some(Value::List(Vec::new()))),
+            ("approvals", Some(Value::List(approvals.iter().map(Value::text).collect()))),
         ]);
-        Self { protected: protected.to_canonical().into(), order }
+        Self { protected: protected.to_canonical().into(), order, signed_at }
     }
 
     /// The protected header, JSON text.
     pub fn protected(&self) -> &str {
         &self.protected
+    }
+
+    /// When it was frozen.
+    pub fn signed_at(&self) -> Timestamp {
+        self.signed_at
     }
 
     /// The order.

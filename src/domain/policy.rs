@@ -10,6 +10,8 @@ use super::key::{KeyId, Purpose};
 use super::limits::{Limit, Window};
 use super::money::Currency;
 use super::party::Account;
+use super::person::PersonId;
+use super::tier::Tiers;
 use super::time::{Duration, Timestamp};
 
 /// A checked policy.
@@ -34,6 +36,8 @@ pub struct Caller {
     pub repeats_end_to_end_ids: bool,
     /// Whose debtors it names.
     pub namespace: Namespace,
+    /// People who run it: they do not approve what it asks for.
+    pub operators: BTreeSet<PersonId>,
 }
 
 /// What the policy says about one key.
@@ -53,6 +57,28 @@ pub struct KeyPolicy {
     pub creditors: Creditors,
     /// All must pass, the key's own first. Empty only where the policy says `unlimited`.
     pub limits: Vec<Limit>,
+    /// Who must approve.
+    pub tiers: Tiers,
+    /// How much may wait for people.
+    pub waiting: WaitingCaps,
+}
+
+/// Payments that wait for people hold room under the limits: no more than this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitingCaps {
+    /// Most payments of one caller that wait at a time.
+    pub per_caller: u32,
+    /// Most payments of one debtor that wait at a time.
+    pub per_debtor: u32,
+    /// Most percent of a limit that the waiting payments of one caller, or of one debtor, hold
+    /// together. One that waits alone may hold more.
+    pub share_percent: u32,
+}
+
+impl Default for WaitingCaps {
+    fn default() -> Self {
+        Self { per_caller: 100, per_debtor: 3, share_percent: 25 }
+    }
 }
 
 /// Who may be paid with a key.
@@ -77,9 +103,9 @@ pub enum Listed {
 }
 
 impl KeyPolicy {
-    /// Whether a limit adds up over debtors, so that every payment needs one.
+    /// Whether a limit or a tier is about debtors, so that every payment needs one.
     pub fn needs_debtor(&self) -> bool {
-        self.limits.iter().any(|limit| limit.axis.needs_debtor())
+        self.limits.iter().any(|limit| limit.axis.needs_debtor()) || self.tiers.need_debtor()
     }
 }
 
@@ -105,17 +131,21 @@ impl Policy {
     }
 
     /// Everything that must be counted under this policy: the key axis of each key, and what its
-    /// limits name.
+    /// limits and tiers name.
     pub fn needs(&self) -> BTreeSet<(Scope, Axis)> {
         let keys = self.keys.keys().map(|key| (Scope::Key(key.clone()), Axis::Key));
-        let limits = self.limits().filter(|limit| limit.window != Window::PerPayment);
-        keys.chain(limits.map(|limit| (limit.scope.clone(), limit.axis))).collect()
+        let sums = self.limits().chain(self.tier_sums());
+        let sums = sums.filter(|sum| sum.window != Window::PerPayment);
+        keys.chain(sums.map(|limit| (limit.scope.clone(), limit.axis))).collect()
     }
 
     /// The spans that a counter must keep.
     pub fn spans_of(&self, counter: &CounterId) -> Vec<Span> {
+        let of_tiers = self.tier_sums();
+        let of_tiers = of_tiers.filter(|s| s.axis == counter.axis && s.scope == counter.scope);
         let spans: BTreeSet<Span> = self
             .limits_on(counter)
+            .chain(of_tiers)
             .filter_map(|limit| match limit.window {
                 Window::PerPayment => None,
                 Window::Sum(span) => Some(span),
@@ -124,12 +154,17 @@ impl Policy {
         spans.into_iter().collect()
     }
 
-    /// The limits that read a counter.
+    /// The limits that read a counter; sums of tiers are none.
     pub fn limits_on<'a>(&'a self, counter: &'a CounterId) -> impl Iterator<Item = &'a Limit> + 'a {
         self.limits().filter(|limit| limit.axis == counter.axis && limit.scope == counter.scope)
     }
 
     fn limits(&self) -> impl Iterator<Item = &Limit> {
         self.keys.values().flat_map(|key| &key.limits)
+    }
+
+    fn tier_sums(&self) -> impl Iterator<Item = &Limit> {
+        let tiers = self.keys.values().flat_map(|key| key.tiers.steps());
+        tiers.flat_map(|tier| &tier.within)
     }
 }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
+use super::canonical::Value;
 use super::credential::Hardware;
 use super::person::{Approver, GroupId, PersonId};
 use super::time::Duration;
@@ -20,6 +23,15 @@ pub struct Demand {
     pub hardware: Hardware,
     /// How long there is time for it.
     pub expiry: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    payer: Option<String>,
+    groups: String,
+    hardware: String,
+    expiry: String,
 }
 
 /// One approval that counts: by whom, and in which groups that person is now.
@@ -50,6 +62,12 @@ impl Missing {
 }
 
 impl Demand {
+    /// What everybody satisfies.
+    pub(in crate::domain) fn nobody() -> Self {
+        let (groups, expiry) = (BTreeMap::new(), Duration::from_seconds(0));
+        Self { payer: false, groups, hardware: Hardware::Unproven, expiry }
+    }
+
     /// What is missing beside these approvals. A person counts once, for one seat of one group, and
     /// seats are filled so that as many as possible are: the order of approvals changes nothing.
     pub fn missing(&self, given: &[Approval]) -> Missing {
@@ -69,6 +87,41 @@ impl Demand {
             seating.place(&people, person, &mut tried);
         }
         Missing { payer: self.payer && !payer, groups: seating.empty() }
+    }
+
+    /// As leaves and rows have it: texts only.
+    pub fn to_value(&self) -> Value {
+        let groups = self.groups.iter().map(|(group, count)| format!("{group}:{count}"));
+        Value::object([
+            ("payer", self.payer.then(|| Value::text("yes"))),
+            ("groups", Some(Value::text(groups.collect::<Vec<_>>().join(" ")))),
+            ("hardware", Some(Value::text(self.hardware.name()))),
+            ("expiry", Some(Value::text(self.expiry))),
+        ])
+    }
+
+    /// Reads what [`Demand::to_value`] writes.
+    ///
+    /// # Errors
+    /// What was found instead.
+    pub fn from_canonical(text: &str) -> Result<Self, String> {
+        let stored: Stored = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let mut groups = BTreeMap::new();
+        for seats in stored.groups.split_whitespace() {
+            let (group, count) = seats.split_once(':').ok_or("a group without a count")?;
+            let group = GroupId::parse("group", group).map_err(|e| e.to_string())?;
+            groups.insert(group, count.parse().map_err(|_| "a group without a count")?);
+        }
+        let demand = Self {
+            payer: stored.payer.is_some(),
+            groups,
+            hardware: Hardware::parse("hardware", &stored.hardware).map_err(|e| e.to_string())?,
+            expiry: Duration::parse("expiry", &stored.expiry).map_err(|e| e.to_string())?,
+        };
+        match demand.to_value().to_canonical() == text {
+            true => Ok(demand),
+            false => Err(format!("{text} is not a demand of ours")),
+        }
     }
 
     /// How many approvals it takes in all.
@@ -139,15 +192,16 @@ mod tests {
         Approval { approver: Approver::parse("a", who).unwrap(), groups, hardware }
     }
 
-    #[test]
-    fn a_person_counts_once_and_for_one_seat() {
+    type Row = (Demand, Vec<Approval>, bool, &'static [(&'static str, u32)]);
+
+    /// What is asked, who approved, whether the payer is missing, and who else is.
+    fn table() -> Vec<Row> {
         use Hardware::{Attested, DeviceBound, Unproven};
         let any = |who, groups| by(who, groups, Unproven);
         let payer = "payer:shop/user-1";
         let (a, b) = (["a"].as_slice(), ["b"].as_slice());
         let both = ["a", "b"].as_slice();
-        type Row = (Demand, Vec<Approval>, bool, &'static [(&'static str, u32)]);
-        let table: Vec<Row> = vec![
+        vec![
             (demand(false, &[("a", 1)], Unproven), vec![], false, &[("a", 1)]),
             (demand(false, &[("a", 1)], Unproven), vec![any("person:x", a)], false, &[]),
             (demand(false, &[("a", 1)], Unproven), vec![any("person:x", b)], false, &[("a", 1)]),
@@ -202,8 +256,12 @@ mod tests {
                 false,
                 &[],
             ),
-        ];
-        for (row, (demand, given, payer, groups)) in table.into_iter().enumerate() {
+        ]
+    }
+
+    #[test]
+    fn a_person_counts_once_and_for_one_seat() {
+        for (row, (demand, given, payer, groups)) in table().into_iter().enumerate() {
             let missing = demand.missing(&given);
             let groups: Vec<_> = groups.iter().map(|(g, n)| ((*g).to_owned(), *n)).collect();
             let found: Vec<_> = missing.groups.iter().map(|(g, n)| (g.to_string(), *n)).collect();
@@ -226,7 +284,8 @@ mod tests {
             let wanted: Vec<(&str, u32)> =
                 names.iter().zip(&counts).filter(|(_, n)| **n > 0).map(|(g, n)| (*g, *n)).collect();
             let given: Vec<Approval> = people.iter().enumerate().map(|(i, mask)| {
-                let groups: Vec<&str> = (0..3).filter(|b| mask & (1 << b) != 0).map(|b| names[b]).collect();
+                let groups = (0..3).filter(|b| mask & (1 << b) != 0).map(|b| names[b]);
+                let groups: Vec<&str> = groups.collect();
                 by(&format!("person:p{i}"), &groups, Hardware::Unproven)
             }).collect();
             fn best(people: &[u8], left: [u32; 3]) -> u32 {

@@ -15,7 +15,7 @@ use super::subject::Subject;
 use super::text::{Malformed, excerpt};
 use super::time::Timestamp;
 
-/// Schema of statements, its first version; with a zero byte behind it the domain tag of the digest.
+/// Schema of statements, its first version; with a zero byte behind it the digest's domain tag.
 pub const STATEMENT_SCHEMA: &str = "countersign/statement/1";
 
 /// What somebody says about a subject.

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 use crate::pipeline::Pipeline;
 
 use super::operations::Operations;
-use super::{Gateway, keys, log, operations, payments, public};
+use super::{Gateway, dry_run, keys, log, operations, payments, public};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -30,9 +30,10 @@ struct Frame;
 pub(super) fn gateway_routes() -> OpenApiRouter<Gateway> {
     OpenApiRouter::new()
         .routes(routes!(payments::submit))
-        .routes(routes!(payments::dry_run))
+        .routes(routes!(dry_run::dry_run))
         .routes(routes!(payments::look_up))
         .routes(routes!(payments::receipt))
+        .routes(routes!(payments::cancel))
         .routes(routes!(keys::list))
         .routes(routes!(keys::limits))
 }

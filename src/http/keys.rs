@@ -15,7 +15,8 @@ use crate::domain::party::{Account, DebtorId};
 use crate::domain::text::Malformed;
 
 use super::Gateway;
-use super::problem::{Problem, ProblemDocument, shown};
+use super::denial::shown;
+use super::problem::{Problem, ProblemDocument};
 
 /// The keys that a caller may use.
 #[derive(Debug, Serialize, ToSchema)]

@@ -2,24 +2,22 @@
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Extension, Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
-
 use crate::clock;
 use crate::domain::caller::CallerId;
 use crate::domain::ledger::{PaymentRecord, State as Stage};
 use crate::domain::payment::PaymentId;
 use crate::domain::text::{Malformed, excerpt};
 use crate::domain::time;
+use crate::pipeline::Cancelled;
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
 use super::Gateway;
 use super::body::{PaymentBody, idempotency_key};
-use super::problem::{DenialAnswer, Problem, ProblemDocument};
+use super::problem::{Problem, ProblemDocument};
 use super::wire::{PaymentAnswer, PaymentRequest};
 
 /// Longest that a look-up may wait.
@@ -36,7 +34,8 @@ const RELEASE_WAIT_MAX: Duration = Duration::from_secs(10);
     params(("Idempotency-Key" = String, Header, description = "the caller's name for the payment")),
     responses(
         (status = 201, body = PaymentAnswer, description = "signed"),
-        (status = 202, body = PaymentAnswer, description = "admitted; its signature is to come"),
+        (status = 202, body = PaymentAnswer,
+            description = "admitted; it waits for people, or its signature is to come"),
         (status = 403, body = ProblemDocument, content_type = "application/problem+json",
             description = "denied, and on the record"),
         (status = 413, body = ProblemDocument, content_type = "application/problem+json",
@@ -76,11 +75,11 @@ fn answer(
     let status = match &record.state {
         Stage::Posted { .. } if released => StatusCode::CREATED,
         Stage::Posted { .. } => StatusCode::ACCEPTED,
-        Stage::Authorised { .. } => StatusCode::ACCEPTED,
+        Stage::Waiting { .. } | Stage::Authorised { .. } => StatusCode::ACCEPTED,
         Stage::Denied(denial) => {
             return Err(Problem::denied(record.id, denial, record.payment.currency()));
         }
-        Stage::Voided { .. } => return Err(Problem::voided(record.id)),
+        Stage::Voided { reason, .. } => return Err(Problem::voided(record.id, *reason)),
     };
     Ok((status, Json(PaymentAnswer::new(record, now, released))).into_response())
 }
@@ -151,6 +150,36 @@ pub(super) async fn receipt(
     Ok(([(header::CONTENT_TYPE, media_type)], receipt.to_json()).into_response())
 }
 
+/// Takes back a payment of this caller that waits for people.
+#[utoipa::path(
+    post, path = "/v1/payments/{id}/cancel", tag = "gateway",
+    params(("id" = String, Path, description = "32 hexadecimal digits")),
+    responses(
+        (status = 200, body = PaymentAnswer, description = "voided"),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json",
+            description = "unknown, or somebody else's"),
+        (status = 409, body = ProblemDocument, content_type = "application/problem+json",
+            description = "too late: it is final, or may be signed already"),
+        (status = 503, body = ProblemDocument, content_type = "application/problem+json",
+            description = "the ledger does not answer"),
+    )
+)]
+pub(super) async fn cancel(
+    State(gateway): State<Gateway>,
+    Extension(caller): Extension<CallerId>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<PaymentAnswer>, Problem> {
+    let not_found = || Problem::not_found("payment of yours with this id");
+    let Path(id) = id.map_err(|_| not_found())?;
+    let id = PaymentId::parse("id", &id).map_err(|_| not_found())?;
+    match gateway.pipeline.cancel(&caller, id).await?.ok_or_else(not_found)? {
+        Cancelled::Done(record) => {
+            Ok(Json(PaymentAnswer::new(&record, gateway.pipeline.now(), true)))
+        }
+        Cancelled::TooLate(record) => Err(Problem::not_cancelled(&record)),
+    }
+}
+
 fn wait(query: Option<&str>) -> Result<Duration, Malformed> {
     let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(Duration::ZERO) };
     let Some(text) = query.strip_prefix("wait=").filter(|rest| !rest.contains('&')) else {
@@ -163,64 +192,6 @@ fn wait(query: Option<&str>) -> Result<Duration, Malformed> {
         return Err(Malformed::new("wait", "duration", detail));
     }
     Ok(Duration::from_secs(read.seconds().unsigned_abs()))
-}
-
-/// What would happen to a payment.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DryRunAnswer {
-    /// Whether it would be signed.
-    pub would_sign: bool,
-    /// Every check that it would meet, in order, up to the one that fails.
-    pub checks: Vec<CheckAnswer>,
-    /// The denial that it would get.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub denial: Option<DenialAnswer>,
-}
-
-/// One check.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct CheckAnswer {
-    /// Name of the check.
-    pub name: String,
-    /// Whether it passed.
-    pub passed: bool,
-}
-
-/// Tells what would happen to a payment, and spends nothing.
-#[utoipa::path(
-    post, path = "/v1/payments/dry-run", tag = "gateway", request_body = PaymentRequest,
-    responses(
-        (status = 200, body = DryRunAnswer, description = "what would happen"),
-        (status = 413, body = ProblemDocument, content_type = "application/problem+json",
-            description = "the body is too large"),
-        (status = 415, body = ProblemDocument, content_type = "application/problem+json",
-            description = "the body is not JSON"),
-        (status = 422, body = ProblemDocument, content_type = "application/problem+json",
-            description = "malformed"),
-        (status = 503, body = ProblemDocument, content_type = "application/problem+json",
-            description = "the ledger cannot be read"),
-    )
-)]
-pub(super) async fn dry_run(
-    State(gateway): State<Gateway>,
-    Extension(caller): Extension<CallerId>,
-    PaymentBody(payment): PaymentBody,
-) -> Result<Json<DryRunAnswer>, Problem> {
-    let currency = payment.currency();
-    let checks = gateway.pipeline.dry_run(&caller, payment).await?;
-    // Why a key is closed to a caller is nothing that the caller may learn.
-    let closed = checks
-        .iter()
-        .any(|check| check.answer.as_ref().is_err_and(|denial| denial.rule() == "key_not_allowed"));
-    let denial = checks.iter().find_map(|check| check.answer.as_ref().err());
-    let denial = denial.map(|denial| DenialAnswer::new(denial, currency));
-    let shown = |name: &str, passed| CheckAnswer { name: name.to_owned(), passed };
-    let checks = match closed {
-        true => vec![shown("key", false)],
-        false => checks.iter().map(|check| shown(check.name, check.answer.is_ok())).collect(),
-    };
-    Ok(Json(DryRunAnswer { would_sign: denial.is_none(), checks, denial }))
 }
 
 #[cfg(test)]

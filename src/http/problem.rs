@@ -10,12 +10,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::denial::Denial;
-use crate::domain::limits::{Breach, Measure};
+use crate::domain::ledger::{PaymentRecord, VoidReason};
 use crate::domain::money::Currency;
 use crate::domain::payment::PaymentId;
 use crate::domain::text::Malformed;
 use crate::ledger::LedgerFailure;
 use crate::pipeline::Refusal;
+
+use super::denial::{self, DenialAnswer, LimitNumbers};
 
 /// A refusal on its way out.
 #[derive(Debug, Clone)]
@@ -55,142 +57,6 @@ pub struct ProblemDocument {
     pub retry_after_s: Option<u16>,
 }
 
-/// The numbers of a limit. Amounts are decimal strings of the key's currency, counts are digits.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct LimitNumbers {
-    /// Name of the limit in the policy.
-    pub name: String,
-    /// Over what it adds up: `key`, `caller`, `debtor`, `unknown_debtor` or `creditor`.
-    pub per: String,
-    /// `amount` or `count`.
-    pub measure: String,
-    /// The cap in force.
-    pub cap: String,
-    /// Posted within the window.
-    pub posted: String,
-    /// Held by payments that are open or in doubt.
-    pub pending: String,
-    /// What is left under the cap.
-    pub free: String,
-    /// What this payment asked for.
-    pub asked: String,
-    /// When time alone would make room, RFC 3339; absent if it never does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub frees_at: Option<String>,
-}
-
-/// Why a payment was denied.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct DenialAnswer {
-    /// Stable name of the violated rule.
-    #[schema(example = "limit_exceeded")]
-    pub rule: String,
-    /// What was found, what was expected, what to do.
-    pub detail: String,
-    /// The numbers of the limit that would be exceeded.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub limit: Option<LimitNumbers>,
-}
-
-/// A number of a measure, as texts show it: `12.34` or `7`.
-pub(super) fn shown(measure: Measure, currency: Currency, number: u64) -> String {
-    match measure {
-        Measure::Amount => currency.decimal(number),
-        Measure::Count => number.to_string(),
-    }
-}
-
-impl LimitNumbers {
-    fn new(breach: &Breach, currency: Currency) -> Self {
-        let shown = |number| shown(breach.measure, currency, number);
-        Self {
-            name: breach.limit.clone(),
-            per: breach.per.clone(),
-            measure: breach.measure.name().to_owned(),
-            cap: shown(breach.cap),
-            posted: shown(breach.posted),
-            pending: shown(breach.pending),
-            free: shown(breach.free()),
-            asked: shown(breach.asked),
-            frees_at: breach.frees_at().map(|at| at.to_string()),
-        }
-    }
-}
-
-impl DenialAnswer {
-    pub(crate) fn new(denial: &Denial, currency: Currency) -> Self {
-        let limit = match denial {
-            Denial::LimitExceeded(breach) => Some(LimitNumbers::new(breach, currency)),
-            _ => None,
-        };
-        Self { rule: denial.rule().to_owned(), detail: explained(denial, currency), limit }
-    }
-}
-
-fn explained(denial: &Denial, currency: Currency) -> String {
-    match denial {
-        Denial::KeyUnknown | Denial::CallerNotAllowed => {
-            "there is no such key, or it is not open to this caller; GET /v1/keys lists those that \
-             are"
-            .to_owned()
-        }
-        Denial::KeyPurpose { purpose } => {
-            format!("the key is for {purpose}; expected a settlement key")
-        }
-        Denial::KeyCurrency { expected } => {
-            format!("the key signs {expected}; found {currency}; use the key of that currency")
-        }
-        Denial::DebtorMissing => {
-            "the key has limits over debtors; say who pays in debtor.id".to_owned()
-        }
-        Denial::CreditorDenied => "the policy forbids payments to this creditor account".to_owned(),
-        Denial::CreditorNotAllowed => {
-            "the key pays listed creditor accounts only, and this is none of them; an officer can \
-             list it"
-                .to_owned()
-        }
-        Denial::CreditorCoolingOff { until } if until.is_empty() => {
-            "the creditor account is not listed in the policy in force yet".to_owned()
-        }
-        Denial::CreditorCoolingOff { until } => {
-            format!("the creditor account was listed too recently; it may be paid from {until} on")
-        }
-        Denial::Expired { decided_at } => {
-            format!("expires_at had passed at {decided_at}; expected an instant in the future")
-        }
-        Denial::ExpiryTooFar { latest } => {
-            format!("expires_at is too far away; the key allows {latest} at the latest")
-        }
-        Denial::DuplicateEndToEndId { earlier_payment, accepted_at } => format!(
-            "payment {earlier_payment} of {accepted_at} carries the same end_to_end_id to the same \
-             creditor account; if this is another payment, give it another end_to_end_id"
-        ),
-        Denial::LimitExceeded(breach) => {
-            let numbers = LimitNumbers::new(breach, currency);
-            let unit = match breach.measure {
-                Measure::Amount => format!(" {currency}"),
-                Measure::Count => " payments".to_owned(),
-            };
-            let later = match &numbers.frees_at {
-                Some(at) => format!("time makes room at {at}"),
-                None => "time alone does not make room".to_owned(),
-            };
-            let LimitNumbers { name, cap, posted, pending, free, asked, .. } = numbers;
-            if breach.asked > breach.cap {
-                return format!(
-                    "limit \"{name}\" allows at most {cap}{unit}; {asked} asked, which never fits"
-                );
-            }
-            format!(
-                "limit \"{name}\" allows {cap}{unit}: {posted} posted, {pending} pending, {free} \
-                 free, {asked} asked; {later}"
-            )
-        }
-    }
-}
-
 impl Problem {
     /// A problem of this status and rule.
     pub(super) fn new(
@@ -225,30 +91,40 @@ impl Problem {
     }
 
     /// A decision "no" about a payment.
-    pub(super) fn denied(payment: PaymentId, denial: &Denial, currency: Currency) -> Self {
-        let DenialAnswer { rule, detail, limit } = DenialAnswer::new(denial, currency);
-        let title = match denial {
-            Denial::KeyUnknown | Denial::CallerNotAllowed => "The key is not open to this caller",
-            Denial::KeyPurpose { .. } => "The key signs no payments",
-            Denial::KeyCurrency { .. } => "The key signs another currency",
-            Denial::DebtorMissing => "The payment names no debtor",
-            Denial::CreditorDenied | Denial::CreditorNotAllowed => "The creditor may not be paid",
-            Denial::CreditorCoolingOff { .. } => "The creditor may not be paid yet",
-            Denial::Expired { .. } => "The payment has expired",
-            Denial::ExpiryTooFar { .. } => "The payment would expire too late",
-            Denial::DuplicateEndToEndId { .. } => "The end-to-end id is taken",
-            Denial::LimitExceeded(_) => "A limit would be exceeded",
-        };
+    pub(super) fn denied(payment: PaymentId, denied: &Denial, currency: Currency) -> Self {
+        let DenialAnswer { rule, detail, limit } = DenialAnswer::new(denied, currency);
+        let title = denial::title(denied);
         let mut problem = Self::new(StatusCode::FORBIDDEN, &rule, title, detail).about(payment);
         problem.0.limit = limit;
         problem
     }
 
     /// A payment that was given up.
-    pub(super) fn voided(payment: PaymentId) -> Self {
-        let detail = "the payment was given up before it was signed; to pay after all, use a new \
-                      idempotency key and a new end_to_end_id";
-        Self::new(StatusCode::FORBIDDEN, "voided", "The payment was voided", detail).about(payment)
+    pub(super) fn voided(payment: PaymentId, reason: VoidReason) -> Self {
+        let why = match reason {
+            VoidReason::Officer => "an officer gave the payment up before it was signed",
+            VoidReason::Cancelled => "the payment was cancelled before it was approved",
+            VoidReason::Rejected => "somebody whose approval was asked for rejected the payment",
+            VoidReason::Expired => "the approvals that the payment needs did not arrive in time",
+            VoidReason::PolicyChanged => {
+                "the policy changed while the payment waited, and asks for more than it had"
+            }
+        };
+        let detail =
+            format!("{why}; to pay after all, use a new idempotency key and a new end_to_end_id");
+        let rule = match reason {
+            VoidReason::Officer => "voided",
+            other => other.name(),
+        };
+        Self::new(StatusCode::FORBIDDEN, rule, "The payment was voided", detail).about(payment)
+    }
+
+    /// A payment that cannot be taken back any more.
+    pub(super) fn not_cancelled(record: &PaymentRecord) -> Self {
+        let detail = "only a payment that waits for people can be cancelled; this one is decided, \
+                      or may be signed already: GET it to see";
+        let title = "The payment cannot be cancelled any more";
+        Self::new(StatusCode::CONFLICT, "not_cancellable", title, detail).about(record.id)
     }
 
     /// Nothing here, or nothing that this caller may know of.

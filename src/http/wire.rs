@@ -146,6 +146,8 @@ impl From<&Payment> for PaymentRequest {
 pub enum PaymentState {
     /// Signed; the signature is on the record. Final.
     Signed,
+    /// Held, and waits for people.
+    AwaitingApproval,
     /// Admitted and held; its signature is not on the record yet.
     Signing,
     /// It lapsed before a signature was on the record. It counts until an officer voids it, and is
@@ -183,10 +185,18 @@ pub struct PaymentAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub outcome_at: Option<String>,
+    /// Whom it waits for, or waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub approval: Option<super::approval::ApprovalAnswer>,
+    /// Why it was voided: `officer`, `cancelled`, `rejected`, `expired` or `policy_changed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub void_reason: Option<String>,
     /// Why it was denied.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub denial: Option<super::problem::DenialAnswer>,
+    pub denial: Option<super::denial::DenialAnswer>,
 }
 
 impl PaymentAnswer {
@@ -201,9 +211,12 @@ impl PaymentAnswer {
             jws: record.compact_jws().filter(|_| released),
             kid: None,
             outcome_at: None,
+            approval: record.wait.as_deref().map(super::approval::ApprovalAnswer::of_wait),
+            void_reason: None,
             denial: None,
         };
         match &record.state {
+            State::Waiting { .. } => answer.state = PaymentState::AwaitingApproval,
             State::Authorised { kid, .. } => {
                 answer.kid = Some(kid.to_string());
                 if record.expires_at <= now {
@@ -219,10 +232,11 @@ impl PaymentAnswer {
             State::Denied(denial) => {
                 answer.state = PaymentState::Denied;
                 let currency = record.payment.currency();
-                answer.denial = Some(super::problem::DenialAnswer::new(denial, currency));
+                answer.denial = Some(super::denial::DenialAnswer::new(denial, currency));
             }
-            State::Voided { voided_at, .. } => {
+            State::Voided { voided_at, reason } => {
                 answer.state = PaymentState::Voided;
+                answer.void_reason = Some(reason.name().to_owned());
                 answer.outcome_at = Some(voided_at.to_string());
             }
         }

@@ -8,17 +8,24 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::caller::CallerId;
 use crate::domain::counter::{Counter, CounterId};
+use crate::domain::credential::CredentialId;
 use crate::domain::credit::Mark;
 use crate::domain::key::{Algorithm, KeyId, Kid, PublicKey, Purpose};
 use crate::domain::leaf::Leaf;
-use crate::domain::ledger::{PaymentRecord, WorkingSet};
+use crate::domain::ledger::{PaymentRecord, StatementRow, WorkingSet};
 use crate::domain::payment::{Payment, PaymentId};
+use crate::domain::people::People;
 use crate::domain::policy::Policy;
+use crate::domain::statement::StatementDigest;
+use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 
 use super::OpenError;
-use super::sqlite::{StoreError, StoredCheckpoint, audit, leaves, payments, snapshot};
+use super::sqlite::{
+    StoreError, StoredCheckpoint, audit, leaves, open, payments, snapshot, statements,
+};
 
+pub use super::sqlite::open::Due;
 pub use super::sqlite::{PaymentWithLeaves, Spent, Standing};
 
 /// Most idle connections that are kept.
@@ -90,7 +97,34 @@ impl Reader {
         kid: &Kid,
         most: u32,
     ) -> Result<Vec<PaymentId>, StoreError> {
-        self.with(|connection| payments::in_doubt(connection, now, kid, most))
+        self.with(|connection| open::in_doubt(connection, now, kid, most))
+    }
+
+    /// Payments that wait and about which something is to be done now, at most `most`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn due(&self, now: Timestamp, most: u32) -> Result<Vec<(PaymentId, Due)>, StoreError> {
+        self.with(|connection| open::due(connection, now, most))
+    }
+
+    /// Every statement about a subject, with the evidence given for it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn statements(
+        &self,
+        subject: Subject,
+    ) -> Result<Vec<(StatementDigest, StatementRow)>, StoreError> {
+        self.with(|connection| statements::on(connection, subject))
+    }
+
+    /// The signature counter of a credential, as it was last told; `None` if it was never used.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn counter_of(&self, credential: &CredentialId) -> Result<Option<u32>, StoreError> {
+        self.with(|connection| statements::counter(connection, credential))
     }
 
     /// What the ledger remembers of its clock.
@@ -106,7 +140,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub fn count_in_doubt(&self) -> Result<u32, StoreError> {
-        self.with(payments::count_in_doubt)
+        self.with(open::count_in_doubt)
     }
 
     /// The rows that the judgement of a new payment names, at an instant; for dry runs and
@@ -118,10 +152,13 @@ impl Reader {
         &self,
         now: Timestamp,
         policy: &Policy,
+        people: &dyn People,
         caller: &CallerId,
         payment: &Payment,
     ) -> Result<WorkingSet, StoreError> {
-        self.with(|connection| snapshot::of_payment(connection, now, policy, caller, payment))
+        self.with(|connection| {
+            snapshot::of_payment(connection, now, policy, people, caller, payment)
+        })
     }
 
     /// A counter at an instant.

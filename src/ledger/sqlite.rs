@@ -11,12 +11,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::counted::Counted;
-use crate::domain::counter::{Counter, CounterId, Parties};
+use crate::domain::counter::{Counter, CounterId};
 use crate::domain::credit::Mark;
-use crate::domain::ledger::{Novelty, PaymentRecord, Submission, WorkingSet};
+use crate::domain::ledger::{Novelty, PaymentRecord, Waiting, WorkingSet};
 use crate::domain::payment::PaymentId;
 use crate::domain::policy::Policy;
-use crate::domain::time::Timestamp;
 
 use super::OpenError;
 use super::lock::Lock;
@@ -30,9 +29,12 @@ mod connection;
 mod counters;
 mod guard;
 pub(super) mod leaves;
+mod load;
 mod merger;
+pub(super) mod open;
 pub(super) mod payments;
 pub(super) mod snapshot;
+pub(super) mod statements;
 mod wal;
 
 pub use audit::{PaymentWithLeaves, Spent, Standing};
@@ -41,11 +43,12 @@ use connection::{anchor, begin, broken, connect};
 use guard::FileId;
 pub use guard::{check_absent, create};
 pub use leaves::{StoredCheckpoint, StoredTile};
+pub(super) use load::{Names, Registry};
 use merger::Merger;
 use wal::Room;
 
 /// Schema of this release, kept in `PRAGMA user_version`.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// `PRAGMA application_id`: "Csgn".
 const APPLICATION_ID: i64 = 0x4373_676e;
 
@@ -78,13 +81,6 @@ pub enum StoreError {
     Closed,
 }
 
-/// The rows that a command needs.
-pub(super) enum Names<'a> {
-    Submission(&'a Submission),
-    Payment(PaymentId),
-    Nothing,
-}
-
 /// The ledger's file, opened for writing.
 pub struct Store {
     path: PathBuf,
@@ -101,12 +97,14 @@ pub struct Store {
     anchor: Option<Connection>,
     _lock: Lock,
     room: Room,
-    /// How many payments are in doubt, and will have an outcome.
-    in_doubt: u64,
+    /// How many payments are in doubt or wait for people, and will have an outcome.
+    open_count: u64,
     mark: Mark,
     /// Number of leaves after the last commit.
     log_size: u64,
     counted: Arc<Counted>,
+    /// What waits for people.
+    waiting: Arc<Waiting>,
     /// Counters as they stand after the last commit.
     live: HashMap<CounterId, Counter>,
     /// What the rows of those counters say.
@@ -139,7 +137,8 @@ impl Store {
         };
         let counted = axes::counted(&connection).map_err(unreadable)?;
         let log_size = leaves::size(&connection).map_err(unreadable)?;
-        let in_doubt = payments::count_in_doubt(&connection).map_err(unreadable)?.into();
+        let open_count = open::count_open(&connection).map_err(unreadable)?.into();
+        let waiting = open::waiting(&connection).map_err(unreadable)?;
         Ok(Self {
             path: path.to_owned(),
             file: guard::file_id(path)?,
@@ -150,10 +149,11 @@ impl Store {
             anchor: Some(anchor),
             _lock: lock,
             room: Room::of(path),
-            in_doubt,
+            open_count,
             mark,
             log_size,
             counted: Arc::new(counted),
+            waiting: Arc::new(waiting),
             live: HashMap::new(),
             stored: HashMap::new(),
             open: HashMap::new(),
@@ -194,64 +194,6 @@ impl Store {
         self.log_size
     }
 
-    /// Loads the rows that a command names and that are not in the set yet.
-    pub(super) fn load(
-        &mut self,
-        now: Timestamp,
-        policy: &Policy,
-        names: &Names<'_>,
-        working: &mut WorkingSet,
-    ) -> Result<(), StoreError> {
-        working.counted = Arc::clone(&self.counted);
-        begin(self.connection()?)?;
-        let moved: Vec<CounterId> = match names {
-            Names::Nothing => return Ok(()),
-            Names::Submission(submission) => {
-                payments::load_submission(self.connection()?, submission, working)?;
-                let Submission { caller, payment, .. } = submission;
-                let namespace = policy.namespace_of(caller);
-                let parties = Parties::of(caller, &namespace, payment);
-                self.counted.counters_of(payment.key(), &parties).collect()
-            }
-            Names::Payment(id) => {
-                let known = working.payment(*id).or_else(|| self.open.get(id)).cloned();
-                let record = match known {
-                    Some(record) => Some(record),
-                    None => payments::by_id(self.connection()?, *id)?.map(Arc::new),
-                };
-                let Some(record) = record else { return Ok(()) };
-                let parties = record.parties();
-                let moved = self.counted.counters_of(record.payment.key(), &parties).collect();
-                working.load_payment(record);
-                moved
-            }
-        };
-        moved.into_iter().try_for_each(|id| self.load_counter(now, policy, id, working))
-    }
-
-    fn load_counter(
-        &mut self,
-        now: Timestamp,
-        policy: &Policy,
-        id: CounterId,
-        working: &mut WorkingSet,
-    ) -> Result<(), StoreError> {
-        if working.counters.contains_key(&id) {
-            return Ok(());
-        }
-        let counter = match self.live.remove(&id) {
-            Some(counter) => counter,
-            None => {
-                let spans = policy.spans_of(&id);
-                let (counter, stored) = counters::load(self.connection()?, now, &id, &spans)?;
-                self.stored.insert(id.clone(), stored);
-                counter
-            }
-        };
-        working.counters.insert(id, counter);
-        Ok(())
-    }
-
     /// Sees to it that the log has room for a batch of so many records and for the outcome of every
     /// payment that is in doubt after it, whatever happens to the disk meanwhile. While it has not,
     /// only outcomes may be committed.
@@ -260,7 +202,7 @@ impl Store {
     /// [`StoreError::NoRoom`] if the disk is full; others if it fails.
     pub(super) fn keep_room(&mut self, batch: usize) -> Result<(), StoreError> {
         let batch = u64::try_from(batch).unwrap_or(u64::MAX);
-        let records = self.in_doubt.saturating_add(batch).saturating_add(batch);
+        let records = self.open_count.saturating_add(batch).saturating_add(batch);
         let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
         self.room.keep(connection, records.saturating_mul(RECORD_PAGES))
     }
@@ -285,6 +227,7 @@ impl Store {
             let stored = self.stored.entry(id.clone()).or_default();
             counters::store(connection, policy, id, counter, stored)?;
         }
+        statements::store(connection, &working)?;
         let log_size = leaves::append(connection, self.log_size, working.leaves())?;
         for checkpoint in checkpoints {
             leaves::store_checkpoint(connection, checkpoint)?;
@@ -293,10 +236,11 @@ impl Store {
         connection.prepare_cached("COMMIT")?.execute([])?;
         self.mark = mark;
         self.log_size = log_size;
+        self.waiting = Arc::clone(&working.waiting);
         for (record, novelty) in working.changed() {
             match (record.is_final(), novelty) {
-                (true, Novelty::Known) => self.in_doubt = self.in_doubt.saturating_sub(1),
-                (false, Novelty::New) => self.in_doubt = self.in_doubt.saturating_add(1),
+                (true, Novelty::Known) => self.open_count = self.open_count.saturating_sub(1),
+                (false, Novelty::New) => self.open_count = self.open_count.saturating_add(1),
                 _ => {}
             }
             match record.is_final() {
@@ -354,9 +298,11 @@ impl Store {
         }
         let unreadable = |refused: StoreError| self.unreadable(&refused);
         let log_size = leaves::size(&connection).map_err(unreadable)?;
-        let in_doubt = payments::count_in_doubt(&connection).map_err(unreadable)?;
+        let open_count = open::count_open(&connection).map_err(unreadable)?;
+        let waiting = open::waiting(&connection).map_err(unreadable)?;
         self.log_size = log_size;
-        self.in_doubt = in_doubt.into();
+        self.open_count = open_count.into();
+        self.waiting = Arc::new(waiting);
         self.mark = found;
         self.merger = Some(Merger::start(&self.path)?);
         self.connection = Some(connection);

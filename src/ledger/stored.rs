@@ -1,16 +1,20 @@
 //! Rows in, domain types out: the JSON forms that the ledger keeps.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use crate::domain::key::Kid;
 use crate::domain::order::{Order, SigningInput};
 use crate::domain::payment::{Payment, PaymentId};
+use crate::domain::statement::StatementDigest;
 use crate::domain::time::Timestamp;
 
 /// The part of a protected header that is not known otherwise.
 #[derive(Deserialize)]
 struct StoredHeader {
     signed_at: String,
+    approvals: Vec<String>,
 }
 
 /// Reads the payment that an order embeds. Bytes that were put into the ledger by somebody else are
@@ -30,7 +34,9 @@ pub(super) fn signing_input(
 ) -> Result<SigningInput, String> {
     let header: StoredHeader = serde_json::from_str(&protected).map_err(|e| e.to_string())?;
     let signed_at = Timestamp::parse("signed_at", &header.signed_at).map_err(|e| e.to_string())?;
-    let frozen = SigningInput::freeze(order, kid, signed_at);
+    let approvals = header.approvals.iter().map(|text| StatementDigest::parse("approvals", text));
+    let approvals = approvals.collect::<Result<BTreeSet<_>, _>>().map_err(|e| e.to_string())?;
+    let frozen = SigningInput::freeze_approved(order, kid, signed_at, &approvals);
     match frozen.protected() == protected {
         true => Ok(frozen),
         false => Err("the protected header of a payment is not one of ours".to_owned()),

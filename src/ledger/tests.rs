@@ -8,6 +8,7 @@ use crate::domain::caller::{CallerId, IdempotencyKey};
 use crate::domain::credit::Reading;
 use crate::domain::key::{KeyId, Signature};
 use crate::domain::payment::{AccountFields, Payment, PaymentFields};
+use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
 /// Changes rows as somebody does who has the file and no daemon.
@@ -33,6 +34,7 @@ fn policy(limits: &str) -> Policy {
         currency = "EUR"
         callers = ["shop"]
         validity = "24h"
+        tiers = "nobody"
         limits = {limits}"#
     );
     crate::config::policy::from_text(std::path::Path::new("policy.toml"), &text).unwrap()
@@ -81,7 +83,7 @@ impl Bench {
             boot: boot.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             since_boot_ms: since.load(Ordering::SeqCst),
         });
-        Ledger::start(store, policy, clock, Vec::new()).unwrap()
+        Ledger::start(store, Rules::without_people(policy), clock, Vec::new()).unwrap()
     }
 
     /// What a daemon that is started with these limits, and stopped again, says to payments.

@@ -6,19 +6,19 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::domain::counter::Miscount;
 use crate::domain::credit::{ClockFault, credit};
 use crate::domain::leaf::{Event, Leaf};
-use crate::domain::ledger::{
-    PaymentRecord, Posting, Reservation, Resumption, WorkingSet, post, reserve, resume, void,
-};
-use crate::domain::policy::Policy;
+use crate::domain::ledger::WorkingSet;
 use crate::domain::time::Timestamp;
 
 use super::health::Health;
 use super::outcomes::Outcomes;
-use super::sqlite::{Names, Store, StoreError, StoredCheckpoint};
-use super::{Command, LedgerFailure, Reply};
+use super::sqlite::{Registry, Store, StoreError, StoredCheckpoint};
+use super::{Command, LedgerFailure, Rules};
+
+mod commands;
+
+use commands::{Decided, decide};
 
 /// Most commands in one commit.
 const BATCH_MAX: usize = 256;
@@ -27,22 +27,13 @@ const REOPEN_PAUSE: Duration = Duration::from_millis(250);
 
 pub(super) struct Writer {
     store: Store,
-    policy: Arc<Policy>,
+    rules: Rules,
     clock: Clock,
     commands: mpsc::Receiver<Command>,
     outcomes: Arc<Outcomes>,
     health: Arc<Health>,
     /// Events that the next commit puts on the log, before its decisions.
     due: Vec<Event>,
-}
-
-/// What was decided, kept back until the commit.
-enum Decided {
-    Reserve(Reply<Reservation>, Reservation),
-    Post(Reply<Posting>, Posting),
-    Resume(Reply<Resumption>, Resumption),
-    Void(Reply<Option<Arc<PaymentRecord>>>, Option<Arc<PaymentRecord>>),
-    Done(Reply<()>),
 }
 
 /// What a batch changes: the rows of the rules, and the checkpoints that go beside them.
@@ -55,14 +46,14 @@ struct Batch {
 impl Writer {
     pub(super) fn new(
         store: Store,
-        policy: Arc<Policy>,
+        rules: Rules,
         clock: Clock,
         commands: mpsc::Receiver<Command>,
         outcomes: Arc<Outcomes>,
         health: Arc<Health>,
         due: Vec<Event>,
     ) -> Self {
-        Self { store, policy, clock, commands, outcomes, health, due }
+        Self { store, rules, clock, commands, outcomes, health, due }
     }
 
     /// Runs until every handle is gone, then closes the store cleanly.
@@ -71,7 +62,7 @@ impl Writer {
             let batch = self.gather(first);
             match self.decide_and_commit(batch) {
                 Ok(decided) => {
-                    decided.into_iter().for_each(|decided| self.answer(decided));
+                    decided.into_iter().for_each(|decided| decided.answer(&self.outcomes));
                     // Where the log has no room to grow, the main file has none to be merged into.
                     if self.health.trouble().is_none()
                         && let Err(refused) = self.store.tend()
@@ -137,13 +128,16 @@ impl Writer {
         for scope in changes.working.advance(now) {
             tracing::error!(%scope, "sums contradict their slots; what they count is not signed");
         }
-        let decide = |command| decide(now, &self.policy, &mut changes, command);
+        let registry = Registry { policy: &self.rules.policy, people: &*self.rules.people };
+        let decide = |command| decide(now, registry, &mut changes, command);
         let decided: Vec<Decided> = loaded.into_iter().filter_map(decide).collect();
         // While room is short only outcomes are worth a record: it would use up what is kept back.
         let unrecorded = shortage.is_some() && !decided.iter().any(Decided::is_outcome);
         let ended = match unrecorded {
             true => self.store.end_unchanged(),
-            false => self.store.commit(mark, &self.policy, changes.working, &changes.checkpoints),
+            false => {
+                self.store.commit(mark, &self.rules.policy, changes.working, &changes.checkpoints)
+            }
         };
         if let Err(refused) = ended {
             return Err(self.broken(Broken::from(refused), decided.into_iter(), Decided::fail));
@@ -167,7 +161,8 @@ impl Writer {
         let mut loaded = Vec::with_capacity(batch.len());
         let mut batch = batch.into_iter();
         while let Some(command) = batch.next() {
-            let found = self.store.load(now, &self.policy, &command.names(), working);
+            let registry = Registry { policy: &self.rules.policy, people: &*self.rules.people };
+            let found = self.store.load(now, registry, &command.names(), working);
             match (found, shortage) {
                 (Ok(()), Some(short)) if command.opens_more(working) => command.fail(short),
                 (Ok(()), _) => loaded.push(command),
@@ -213,27 +208,6 @@ impl Writer {
         broken
     }
 
-    fn answer(&self, decided: Decided) {
-        // A caller that is gone does not mind; what was decided is on the record.
-        match decided {
-            Decided::Reserve(reply, answer) => drop(reply.send(Ok(answer))),
-            Decided::Resume(reply, answer) => drop(reply.send(Ok(answer))),
-            Decided::Done(reply) => drop(reply.send(Ok(()))),
-            Decided::Post(reply, answer) => {
-                if let Posting::Posted(record) = &answer {
-                    self.outcomes.announce(record.id);
-                }
-                drop(reply.send(Ok(answer)));
-            }
-            Decided::Void(reply, answer) => {
-                if let Some(record) = &answer {
-                    self.outcomes.announce(record.id);
-                }
-                drop(reply.send(Ok(answer)));
-            }
-        }
-    }
-
     /// After a failed write nothing is retried on the old handle: the store is opened again and
     /// all memory of it rebuilt. Until that works every command is refused.
     fn recover(&mut self, failure: &LedgerFailure) {
@@ -271,103 +245,5 @@ impl From<StoreError> for Broken {
         // Somebody else writes the ledger, or memory is faulty: neither mends itself.
         let waits_for_a_person = matches!(refused, StoreError::Disagreement(_));
         Self { failure: LedgerFailure::Storage(refused.to_string()), waits_for_a_person }
-    }
-}
-
-/// Decides one command; `None` if that failed, which only this command is told.
-fn decide(
-    now: Timestamp,
-    policy: &Policy,
-    changes: &mut Batch,
-    command: Command,
-) -> Option<Decided> {
-    let working = &mut changes.working;
-    match command {
-        Command::Reserve(submission, reply) => {
-            kept(reply, reserve(now, policy, working, *submission), Decided::Reserve)
-        }
-        Command::Post(signed, reply) => kept(reply, post(now, working, &signed), Decided::Post),
-        Command::Resume(id, kid, reply) => {
-            Some(Decided::Resume(reply, resume(now, working, id, &kid)))
-        }
-        Command::Void(id, reason, reply) => {
-            kept(reply, void(now, working, id, reason), Decided::Void)
-        }
-        Command::Record(event, reply) => {
-            working.append(Leaf::of_event(now, &event));
-            Some(Decided::Done(reply))
-        }
-        Command::Checkpoint(checkpoint, reply) => {
-            changes.checkpoints.push(*checkpoint);
-            Some(Decided::Done(reply))
-        }
-        Command::Probe(reply) => Some(Decided::Done(reply)),
-    }
-}
-
-fn kept<T>(
-    reply: Reply<T>,
-    answer: Result<T, Miscount>,
-    decided: impl FnOnce(Reply<T>, T) -> Decided,
-) -> Option<Decided> {
-    match answer {
-        Ok(answer) => Some(decided(reply, answer)),
-        Err(refused) => {
-            drop(reply.send(Err(LedgerFailure::Storage(refused.to_string()))));
-            None
-        }
-    }
-}
-
-impl Command {
-    fn names(&self) -> Names<'_> {
-        match self {
-            Self::Reserve(submission, _) => Names::Submission(submission),
-            Self::Post(signed, _) => Names::Payment(signed.payment()),
-            Self::Resume(id, ..) | Self::Void(id, ..) => Names::Payment(*id),
-            Self::Record(..) | Self::Checkpoint(..) | Self::Probe(_) => Names::Nothing,
-        }
-    }
-
-    /// Whether it asks for more than to be told, or to have an outcome recorded: what a disk
-    /// without room refuses.
-    fn opens_more(&self, working: &WorkingSet) -> bool {
-        match self {
-            Self::Reserve(asked, _) => {
-                working.payment_of(&asked.caller, &asked.idempotency_key).is_none()
-            }
-            Self::Post(..) | Self::Void(..) => false,
-            _ => true,
-        }
-    }
-
-    fn fail(self, failure: &LedgerFailure) {
-        let failure = failure.clone();
-        match self {
-            Self::Reserve(_, reply) => drop(reply.send(Err(failure))),
-            Self::Post(_, reply) => drop(reply.send(Err(failure))),
-            Self::Resume(_, _, reply) => drop(reply.send(Err(failure))),
-            Self::Void(_, _, reply) => drop(reply.send(Err(failure))),
-            Self::Record(_, reply) | Self::Checkpoint(_, reply) | Self::Probe(reply) => {
-                drop(reply.send(Err(failure)));
-            }
-        }
-    }
-}
-
-impl Decided {
-    fn is_outcome(&self) -> bool {
-        matches!(self, Self::Post(..) | Self::Void(..))
-    }
-
-    fn fail(self, failure: &LedgerFailure) {
-        let failure = failure.clone();
-        match self {
-            Self::Reserve(reply, _) => drop(reply.send(Err(failure))),
-            Self::Post(reply, _) => drop(reply.send(Err(failure))),
-            Self::Resume(reply, _) => drop(reply.send(Err(failure))),
-            Self::Void(reply, _) => drop(reply.send(Err(failure))),
-            Self::Done(reply) => drop(reply.send(Err(failure))),
-        }
     }
 }

@@ -132,12 +132,13 @@ impl<'a> Printer<'a> {
 
 fn painted(kind: Kind, text: &str, output: &Output) -> String {
     match kind {
-        Kind::Signed => output.good(text),
-        Kind::Denied => output.bad(text),
+        Kind::Signed | Kind::Approved => output.good(text),
+        Kind::Denied | Kind::Rejected => output.bad(text),
         Kind::Voided | Kind::ClockRefused | Kind::TokenDown | Kind::AnchorGone | Kind::Unserved => {
             output.warning(text)
         }
-        Kind::Accepted | Kind::Started | Kind::Stopped | Kind::TokenUp => text.to_owned(),
+        Kind::Accepted | Kind::Waiting | Kind::Authorised => text.to_owned(),
+        Kind::Started | Kind::Stopped | Kind::TokenUp => text.to_owned(),
     }
 }
 
@@ -163,9 +164,12 @@ pub(super) fn cells_of(position: u64, entry: &Entry<'_>, for_people: bool) -> [S
 fn detail(entry: &Entry<'_>) -> String {
     let text = |name| entry.text(name).unwrap_or_default();
     match entry.kind() {
-        Kind::Accepted | Kind::Signed | Kind::Stopped => String::new(),
+        Kind::Accepted | Kind::Authorised | Kind::Signed | Kind::Stopped => String::new(),
+        Kind::Approved | Kind::Rejected => String::new(),
         Kind::Denied => denied(entry),
-        Kind::Voided => format!("by {}", text("reason")),
+        Kind::Waiting => format!("{}: {}", text("tier"), asked(entry)),
+        Kind::Voided if text("reason") == "officer" => "by officer".to_owned(),
+        Kind::Voided => text("reason").to_owned(),
         Kind::Started => {
             let policy: String = text("policy").chars().take(VERSION_CHARS).collect();
             let (release, leaves) = (text("release"), text("leaves"));
@@ -181,11 +185,18 @@ fn detail(entry: &Entry<'_>) -> String {
     }
 }
 
+/// Whom a payment waits for: `payer treasury:2`.
+fn asked(entry: &Entry<'_>) -> String {
+    let payer = entry.text_in("demand", "payer").map(|_| "payer");
+    let groups = entry.text_in("demand", "groups").filter(|groups| !groups.is_empty());
+    payer.into_iter().chain(groups).collect::<Vec<_>>().join(" ")
+}
+
 /// The rule, and the number that people ask for first.
 fn denied(entry: &Entry<'_>) -> String {
     let of = |name| entry.text_in("denial", name);
     let rule = of("rule").unwrap_or_default();
-    if let (Some(limit), Some(per)) = (of("limit"), of("per")) {
+    if let (Some(limit), Some(per), Some(_)) = (of("limit"), of("per"), of("cap")) {
         let (used, cap) = (measured(entry, &["posted", "pending"]), measured(entry, &["cap"]));
         return format!("{rule}: {limit} per {per}, {used} used of {cap}");
     }

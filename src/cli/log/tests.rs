@@ -95,7 +95,7 @@ fn every_filter_finds_what_it_says() {
         assert_eq!(fitting(&source, &arguments), expected, "{arguments:?}");
     }
     for arguments in [
-        ["--decision", "approved"],
+        ["--decision", "applauded"],
         ["--since", "yesterday"],
         ["--since", "2027-02-30"],
         ["--payment", "4711"],

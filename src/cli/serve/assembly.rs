@@ -13,6 +13,7 @@ use crate::clock::{self, Clock};
 use crate::config::deployment::Deployment;
 use crate::domain::key::{KeyId, PublicKey, Purpose};
 use crate::domain::leaf::Event;
+use crate::domain::people::{Nobody, People};
 use crate::domain::policy::Policy;
 use crate::hsm::pool::public_keys;
 use crate::hsm::{AnchorStore, Hsm, Modules, TokenModule, TokenPlan};
@@ -23,7 +24,7 @@ use crate::http::operations::Operations;
 use crate::http::{self, Gateway, tls};
 use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::Store;
-use crate::ledger::{Ledger, OpenError, WriterThread};
+use crate::ledger::{Ledger, OpenError, Rules, WriterThread};
 use crate::log::note::{NoteKeyName, VerifierKey};
 use crate::pipeline::anchors::Anchorer;
 use crate::pipeline::checkpoints::{Audit, Checkpointer, Found};
@@ -98,8 +99,10 @@ pub(super) fn build(
         leaves: store.log_size(),
     };
     let first = [started].into_iter().chain(anchorer.incidents().iter().cloned()).collect();
+    let people: Arc<dyn People> = Arc::new(Nobody);
+    let rules = Rules { policy: Arc::clone(&policy), people: Arc::clone(&people) };
     let (ledger, writer) =
-        Ledger::start(store, Arc::clone(&policy), clock.clone(), first).map_err(Failure::broken)?;
+        Ledger::start(store, rules, clock.clone(), first).map_err(Failure::broken)?;
     tracing::info!(
         issuer = deployment.issuer,
         policy = policy.version,
@@ -110,6 +113,7 @@ pub(super) fn build(
     let parts = Parts {
         issuer: deployment.issuer.clone(),
         policy,
+        people,
         ledger,
         reader,
         hsm: hsm.clone(),

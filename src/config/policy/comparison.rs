@@ -18,6 +18,7 @@ certificates = ["uri:spiffe://shop.example/batch"]
 purpose = "settlement"
 currency = "EUR"
 callers = ["shop"]
+tiers = "nobody"
 limits = "unlimited"
 
 [keys.settlement-eur]
@@ -27,6 +28,7 @@ callers = ["shop", "batch"]
 creditors_allowed = ["merchant:A", "merchant:B"]
 creditors_denied = ["merchant:C"]
 creditor_cooling_off = "24h"
+tiers = "nobody"
 limits = [
   { name = "single", window = "payment", amount = "50.00" },
   { name = "day", window = "24h", amount = "500.00" },

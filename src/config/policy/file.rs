@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{self, SeqAccess, Visitor};
@@ -24,6 +25,8 @@ pub(super) struct Caller {
     #[serde(default)]
     pub(super) repeats_end_to_end_ids: bool,
     pub(super) debtors: Option<String>,
+    #[serde(default)]
+    pub(super) operators: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +42,39 @@ pub(super) struct Key {
     pub(super) creditors_denied: Vec<String>,
     pub(super) creditor_cooling_off: Option<String>,
     pub(super) limits: Option<Limits>,
+    pub(super) tiers: Option<Tiers>,
+    pub(super) waiting: Option<Waiting>,
+}
+
+/// How much may wait for people.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Waiting {
+    pub(super) per_caller: Option<i64>,
+    pub(super) per_debtor: Option<i64>,
+    pub(super) share_percent: Option<i64>,
+}
+
+/// A list, or the word `nobody`.
+pub(super) enum Tiers {
+    Nobody,
+    List(Vec<Tier>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tier {
+    pub(super) name: String,
+    pub(super) up_to: Option<String>,
+    #[serde(default)]
+    pub(super) within: Vec<Limit>,
+    pub(super) approvals: Option<String>,
+    #[serde(default)]
+    pub(super) payer: bool,
+    #[serde(default)]
+    pub(super) groups: BTreeMap<String, i64>,
+    pub(super) hardware: Option<String>,
+    pub(super) expiry: Option<String>,
 }
 
 /// Several keys and the limits that they have together.
@@ -55,7 +91,7 @@ pub(super) enum Limits {
     List(Vec<Limit>),
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limit {
     pub(super) name: String,
@@ -66,33 +102,65 @@ pub(super) struct Limit {
     pub(super) count: Option<i64>,
 }
 
+/// The window of a tier's sum that starts at the debtor's last touch.
+const SINCE_TOUCH: &str = "since_touch";
+
+impl Limit {
+    pub(super) fn is_since_touch(&self) -> bool {
+        self.window == SINCE_TOUCH
+    }
+
+    /// The same over the whole lifetime, if it is one since the last touch.
+    pub(super) fn without_touch(&self) -> Self {
+        match self.is_since_touch() {
+            true => Self { window: "lifetime".to_owned(), ..self.clone() },
+            false => self.clone(),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Limits {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ListOrWord;
+        let expected = "a list of limits or the word \"unlimited\"";
+        let word = ListOr { word: "unlimited", expected, items: PhantomData };
+        Ok(deserializer.deserialize_any(word)?.map_or(Self::Unlimited, Self::List))
+    }
+}
 
-        impl<'de> Visitor<'de> for ListOrWord {
-            type Value = Limits;
+impl<'de> Deserialize<'de> for Tiers {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a list of tiers or the word \"nobody\"";
+        let word = ListOr { word: "nobody", expected, items: PhantomData };
+        Ok(deserializer.deserialize_any(word)?.map_or(Self::Nobody, Self::List))
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of limits or the word \"unlimited\"")
-            }
+/// Reads a list, or one word in its place (`None`).
+struct ListOr<T> {
+    word: &'static str,
+    expected: &'static str,
+    items: PhantomData<T>,
+}
 
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<Limits, E> {
-                match word {
-                    "unlimited" => Ok(Limits::Unlimited),
-                    _ => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
-                }
-            }
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListOr<T> {
+    type Value = Option<Vec<T>>;
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Limits, A::Error> {
-                let mut limits = Vec::new();
-                while let Some(limit) = list.next_element()? {
-                    limits.push(limit);
-                }
-                Ok(Limits::List(limits))
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Self::Value, E> {
+        match word == self.word {
+            true => Ok(None),
+            false => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
         }
+    }
 
-        deserializer.deserialize_any(ListOrWord)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Some(items))
     }
 }

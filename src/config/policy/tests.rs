@@ -17,6 +17,7 @@ repeats_end_to_end_ids = true
 purpose = "settlement"
 currency = "EUR"
 callers = ["shop", "batch"]
+tiers = "nobody"
 limits = [
   { name = "single", window = "payment", amount = "50.00" },
   { name = "day", window = "24h", amount = "500.00" },

@@ -147,24 +147,31 @@ pub struct Parties<'a> {
     pub debtor: Option<&'a DebtorId>,
     /// Who is paid; a payment always says so, a question about limits may not.
     pub creditor: Option<&'a Account>,
+    /// Whether the debtor is known: enrolled, and past the cooling-off.
+    pub known: bool,
 }
 
 impl<'a> Parties<'a> {
-    /// The parties of a payment.
-    pub fn of(caller: &'a CallerId, namespace: &'a Namespace, payment: &'a Payment) -> Self {
+    /// The parties of a payment; `known` says whether its debtor is enrolled.
+    pub fn of(
+        caller: &'a CallerId,
+        namespace: &'a Namespace,
+        payment: &'a Payment,
+        known: bool,
+    ) -> Self {
         let creditor = Some(payment.creditor().account());
-        Self { caller, namespace, debtor: payment.debtor(), creditor }
+        Self { caller, namespace, debtor: payment.debtor(), creditor, known }
     }
 }
 
 impl CounterId {
     /// The counter of these parties; `None` if they do not name the one that the axis is about.
     pub fn of(scope: &Scope, axis: Axis, parties: &Parties<'_>) -> Option<Self> {
-        let Parties { caller, namespace, debtor, creditor } = parties;
+        let Parties { caller, namespace, debtor, creditor, known } = parties;
         let subject = match axis {
             Axis::Key => String::new(),
             Axis::Caller => caller.to_string(),
-            Axis::UnknownDebtor => debtor.map(|_| namespace.to_string())?,
+            Axis::UnknownDebtor => debtor.filter(|_| !known).map(|_| namespace.to_string())?,
             Axis::Debtor => digest(&[namespace.as_str(), debtor.as_ref()?.as_str()]),
             Axis::Creditor => digest(&[&creditor.as_ref()?.to_string()]),
         };

@@ -7,6 +7,9 @@ use crate::domain::time::{CalendarUnit, Duration, Slot, SlotWidth, Timestamp, Zo
 pub enum Span {
     /// Since the ledger was created. Kept for every counter.
     Lifetime,
+    /// Since the debtor's token was last touched for a payment. Starts with all that was ever
+    /// posted: whoever was never seen to touch is asked once.
+    SinceTouch,
     /// The time before now, as long as said, slots counted whole.
     Rolling(Duration),
     /// The day or month that it is now in a time zone. What is open when it ends is carried into
@@ -15,11 +18,12 @@ pub enum Span {
 }
 
 impl Span {
-    /// The name that the ledger keeps: `lifetime`, `rolling:` and seconds, or `day:` or `month:`
+    /// The name that the ledger keeps: `lifetime`, `since_touch`, `rolling:` and seconds, or `day:` or `month:`
     /// and a time zone.
     pub fn name(self) -> String {
         match self {
             Self::Lifetime => "lifetime".to_owned(),
+            Self::SinceTouch => "since_touch".to_owned(),
             Self::Rolling(window) => format!("rolling:{}", window.seconds()),
             Self::Calendar(unit, zone) => format!("{}:{zone}", unit.name()),
         }
@@ -30,6 +34,7 @@ impl Span {
         let zone = |unit, zone| Some(Self::Calendar(unit, Zone::parse("span", zone).ok()?));
         match name.split_once(':') {
             None if name == "lifetime" => Some(Self::Lifetime),
+            None if name == "since_touch" => Some(Self::SinceTouch),
             Some(("rolling", seconds)) => {
                 seconds.parse().ok().map(|s| Self::Rolling(Duration::from_seconds(s)))
             }
@@ -42,7 +47,7 @@ impl Span {
     /// The width of the slots that this span adds up; `None` if it needs none.
     pub(super) fn width(self) -> Option<SlotWidth> {
         match self {
-            Self::Lifetime => None,
+            Self::Lifetime | Self::SinceTouch => None,
             Self::Rolling(window) => Some(SlotWidth::for_window(window)),
             Self::Calendar(..) => Some(SlotWidth::Quarter),
         }
@@ -51,7 +56,7 @@ impl Span {
     /// First slot that counts at an instant, in slots of this width.
     pub(super) fn first_slot(self, width: SlotWidth, now: Timestamp) -> Slot {
         match self {
-            Self::Lifetime => Slot::from_start_s(0),
+            Self::Lifetime | Self::SinceTouch => Slot::from_start_s(0),
             Self::Rolling(window) => width.slot_at(now.minus(window)),
             Self::Calendar(unit, zone) => width.slot_at(zone.start_of(unit, now)),
         }
@@ -67,7 +72,7 @@ impl Span {
     pub(super) fn leaves_at(self, width: SlotWidth, slot: Slot) -> Timestamp {
         let end = slot.end(width);
         match self {
-            Self::Lifetime => Timestamp::MAX,
+            Self::Lifetime | Self::SinceTouch => Timestamp::MAX,
             Self::Rolling(window) => end.plus(window),
             Self::Calendar(unit, zone) => zone.end_of(unit, slot.last(width)),
         }

@@ -11,6 +11,7 @@ pub(super) fn denial(denial: &Denial) -> (&'static str, Value) {
         Denial::KeyUnknown
         | Denial::CallerNotAllowed
         | Denial::DebtorMissing
+        | Denial::DebtorFrozen
         | Denial::CreditorDenied
         | Denial::CreditorNotAllowed => Vec::new(),
         Denial::KeyPurpose { purpose } => vec![("purpose", Value::text(purpose))],
@@ -23,6 +24,30 @@ pub(super) fn denial(denial: &Denial) -> (&'static str, Value) {
             ("accepted_at", Value::text(accepted_at)),
         ],
         Denial::LimitExceeded(breach) => breached(breach),
+        Denial::TierDenies { tier } | Denial::PayerNotEnrolled { tier } => {
+            vec![("tier", Value::text(tier))]
+        }
+        Denial::PayerCoolingOff { tier, until } => {
+            vec![("tier", Value::text(tier)), ("until", Value::text(until))]
+        }
+        Denial::TooFewPeople { tier, group, missing } => vec![
+            ("tier", Value::text(tier)),
+            ("group", Value::text(group)),
+            ("missing", Value::text(missing)),
+        ],
+        Denial::TooManyWaiting { per, waiting, most } => vec![
+            ("per", Value::text(per)),
+            ("waiting", Value::text(waiting)),
+            ("most", Value::text(most)),
+        ],
+        Denial::WaitingShare { per, limit, measure, waiting, asked, most } => vec![
+            ("per", Value::text(per)),
+            ("limit", Value::text(limit)),
+            ("measure", Value::text(measure.name())),
+            ("waiting", Value::text(waiting)),
+            ("asked", Value::text(asked)),
+            ("most", Value::text(most)),
+        ],
     };
     ("denial", Value::Object(numbers.into_iter().chain([rule]).collect()))
 }

@@ -1,15 +1,20 @@
 //! The judgement of one payment: an ordered list of checks. The order is part of the interface:
 //! the first check that fails names the denial.
 
-use crate::domain::caller::CallerId;
+use crate::domain::caller::{CallerId, Namespace};
 use crate::domain::counter::{Counter, CounterId, Miscount, Parties, Span, Spend};
 use crate::domain::denial::Denial;
 use crate::domain::key::Purpose;
 use crate::domain::limits::{Limit, Measure, Window};
 use crate::domain::payment::Payment;
+use crate::domain::people::{PayerStanding, People};
+use crate::domain::person::PayerId;
 use crate::domain::policy::{KeyPolicy, Listed, Policy};
+use crate::domain::tier::{Asks, Misfit};
 use crate::domain::time::Timestamp;
 
+use super::record::PaymentRecord;
+use super::waiting::Hold;
 use super::working_set::{Claim, ClaimHolder, WorkingSet};
 
 /// Most minor units that are added up in one counter in the life of a ledger: 2^62.
@@ -21,9 +26,57 @@ pub(super) struct Case<'a> {
     pub(super) now: Timestamp,
     pub(super) policy: &'a Policy,
     pub(super) working: &'a WorkingSet,
+    pub(super) people: &'a dyn People,
     pub(super) caller: &'a CallerId,
     pub(super) payment: &'a Payment,
+    /// The record of the payment itself, where it is judged again.
+    pub(super) again: Option<&'a PaymentRecord>,
 }
+
+impl<'a> Case<'a> {
+    /// The debtor as a person.
+    pub(super) fn payer(&self) -> Option<PayerId> {
+        let namespace = self.namespace();
+        self.payment.debtor().map(|debtor| PayerId { namespace, debtor: debtor.clone() })
+    }
+
+    /// Whose debtors the caller names: as it was when the payment was first judged.
+    pub(super) fn namespace(&self) -> Namespace {
+        let now = || self.policy.namespace_of(self.caller);
+        self.again.map_or_else(now, |record| record.namespace.clone())
+    }
+
+    /// What it would hold of what may wait for people.
+    pub(super) fn hold(&self) -> Hold {
+        Hold {
+            key: self.payment.key().clone(),
+            caller: self.caller.clone(),
+            payer: self.payer(),
+            amount: self.payment.amount().minor_units(),
+        }
+    }
+
+    /// Whether the debtor is known: as it was when the payment was first judged.
+    pub(super) fn known_debtor(&self) -> bool {
+        let standing = || self.payer().map(|payer| self.people.payer(&payer, self.now));
+        let now = || standing() == Some(PayerStanding::Enrolled);
+        self.again.map_or_else(now, |record| record.known_debtor)
+    }
+}
+
+/// Under which rule a payment is admitted, and who must approve it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Name of the tier, or `within_limits`.
+    pub rule: String,
+    /// What it asks for; never [`Asks::Deny`].
+    pub asks: Asks,
+}
+
+/// The rule that admits payments of keys whose policy asks nobody.
+const RULE_WITHIN_LIMITS: &str = "within_limits";
+
+mod tier;
 
 /// One check and its answer, for people who ask why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,46 +87,103 @@ pub struct Check {
     pub answer: Result<(), Denial>,
 }
 
+/// What would happen to a payment, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// Every check up to and including the one that decides.
+    pub checks: Vec<Check>,
+    /// Tiers that it does not fit, with the reasons, up to its own.
+    pub passed_over: Vec<(String, Misfit)>,
+    /// What admits it, if anything does.
+    pub admission: Option<Admission>,
+}
+
 /// A fault of the ledger outside, the answer inside.
 type Verdict = Result<Result<(), Denial>, Miscount>;
 type CheckFn = fn(&Case<'_>, &KeyPolicy) -> Verdict;
 
-/// All checks, in order of precedence.
+/// All checks that come before the tier, in order of precedence.
 const CHECKS: [(&str, CheckFn); 8] = [
     ("caller", caller_allowed),
     ("purpose", purpose_is_settlement),
     ("currency", currency_of_key),
-    ("debtor", debtor_named),
+    ("debtor", debtor_named_and_free),
     ("expiry", expiry_within_validity),
     ("creditor", creditor_may_be_paid),
     ("end_to_end_id", end_to_end_id_unused),
     ("limits", limits_hold),
 ];
 
-/// The first denial, if there is one.
-pub(super) fn judge(case: &Case<'_>) -> Verdict {
-    walk(case, |_, _| {})
+/// The first denial, or what admits the payment.
+pub(super) fn judge(case: &Case<'_>) -> Result<Result<Admission, Denial>, Miscount> {
+    let (key, admission) = match admitted(case)? {
+        Ok(admitted) => admitted,
+        Err(denial) => return Ok(Err(denial)),
+    };
+    let Asks::People(demand) = &admission.asks else { return Ok(Ok(admission)) };
+    let may_wait = tier::reachable(case, &admission.rule, demand)
+        .and_then(|()| case.working.waiting.admit(key, &case.hold()));
+    Ok(may_wait.map(|()| admission))
 }
 
-/// Every check up to and including the one that decides, for `policy explain`.
+/// The same, whoever may be there to approve.
+pub(super) fn admission(case: &Case<'_>) -> Result<Result<Admission, Denial>, Miscount> {
+    Ok(admitted(case)?.map(|(_, admission)| admission))
+}
+
+fn admitted<'a>(case: &Case<'a>) -> Result<Result<(&'a KeyPolicy, Admission), Denial>, Miscount> {
+    let key = match walk(case, |_, _| {})? {
+        Ok(key) => key,
+        Err(denial) => return Ok(Err(denial)),
+    };
+    let Admission { rule, asks } = tier::of(case, key, |_, _| {})?;
+    Ok(match asks {
+        Asks::Deny => Err(Denial::TierDenies { tier: rule }),
+        asks => Ok((key, Admission { rule, asks })),
+    })
+}
+
+/// Whether a payment that was admitted would pass every check before the tier again.
+pub(super) fn checks_again(case: &Case<'_>) -> Result<bool, Miscount> {
+    Ok(walk(case, |_, _| {})?.is_ok())
+}
+
+/// What its tier would ask for now; `None` if it would be denied before.
+pub(super) fn tier_again(case: &Case<'_>) -> Result<Option<Asks>, Miscount> {
+    match walk(case, |_, _| {})? {
+        Ok(key) => Ok(Some(tier::of(case, key, |_, _| {})?.asks)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Everything that would be looked at, for `policy explain` and dry runs.
 ///
 /// # Errors
 /// [`Miscount`] if the counters of the working set are inconsistent.
-pub fn checks(
+pub fn explain(
     now: Timestamp,
     policy: &Policy,
+    people: &dyn People,
     working: &WorkingSet,
     caller: &CallerId,
     payment: &Payment,
-) -> Result<Vec<Check>, Miscount> {
-    let case = Case { now, policy, working, caller, payment };
-    let mut done = Vec::new();
-    walk(&case, |name, answer| done.push(Check { name, answer: answer.clone() }))?.ok();
-    Ok(done)
+) -> Result<Explanation, Miscount> {
+    let case = Case { now, policy, people, working, caller, payment, again: None };
+    let (mut checks, mut passed_over) = (Vec::new(), Vec::new());
+    let key = walk(&case, |name, answer| checks.push(Check { name, answer: answer.clone() }))?;
+    let Ok(key) = key else { return Ok(Explanation { checks, passed_over, admission: None }) };
+    tier::of(&case, key, |tier, misfit| passed_over.push((tier.name.clone(), misfit)))?;
+    let judged = judge(&case)?;
+    let answer = judged.as_ref().map(|_| ()).map_err(Clone::clone);
+    checks.push(Check { name: "tier", answer });
+    Ok(Explanation { checks, passed_over, admission: judged.ok() })
 }
 
 /// Makes one check after the other, until one fails, and shows each to `seen`.
-fn walk(case: &Case<'_>, mut seen: impl FnMut(&'static str, &Result<(), Denial>)) -> Verdict {
+fn walk<'a>(
+    case: &Case<'a>,
+    mut seen: impl FnMut(&'static str, &Result<(), Denial>),
+) -> Result<Result<&'a KeyPolicy, Denial>, Miscount> {
     let key = case.policy.keys.get(case.payment.key()).ok_or(Denial::KeyUnknown);
     seen("key", &key.as_ref().map(|_| ()).map_err(Clone::clone));
     let key = match key {
@@ -83,11 +193,11 @@ fn walk(case: &Case<'_>, mut seen: impl FnMut(&'static str, &Result<(), Denial>)
     for (name, check) in CHECKS {
         let answer = check(case, key)?;
         seen(name, &answer);
-        if answer.is_err() {
-            return Ok(answer);
+        if let Err(denial) = answer {
+            return Ok(Err(denial));
         }
     }
-    Ok(Ok(()))
+    Ok(Ok(key))
 }
 
 fn caller_allowed(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
@@ -110,9 +220,14 @@ fn currency_of_key(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
     })
 }
 
-fn debtor_named(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
-    let named = case.payment.debtor().is_some() || !key.needs_debtor();
-    Ok(named.then_some(()).ok_or(Denial::DebtorMissing))
+fn debtor_named_and_free(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
+    Ok(match case.payer() {
+        None if key.needs_debtor() => Err(Denial::DebtorMissing),
+        Some(payer) if case.people.payer(&payer, case.now) == PayerStanding::Frozen => {
+            Err(Denial::DebtorFrozen)
+        }
+        _ => Ok(()),
+    })
 }
 
 fn creditor_may_be_paid(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
@@ -156,21 +271,24 @@ fn end_to_end_id_unused(case: &Case<'_>, _: &KeyPolicy) -> Verdict {
     })
 }
 
-/// Who holds a claim that has not lapsed.
+/// Who else holds a claim that has not lapsed.
 fn held(case: &Case<'_>, claim: &Claim) -> Option<ClaimHolder> {
     let lapses = |holder: &ClaimHolder| holder.accepted_at.plus(case.policy.duplicate_window);
-    case.working.holder(claim).filter(|holder| lapses(holder) > case.now)
+    let others = |holder: &ClaimHolder| case.again.is_none_or(|own| own.id != holder.payment);
+    case.working.holder(claim).filter(others).filter(|holder| lapses(holder) > case.now)
 }
 
 fn limits_hold(case: &Case<'_>, key: &KeyPolicy) -> Verdict {
-    let namespace = case.policy.namespace_of(case.caller);
-    let parties = Parties::of(case.caller, &namespace, case.payment);
+    let namespace = case.namespace();
+    let parties = Parties::of(case.caller, &namespace, case.payment, case.known_debtor());
     let asked = Spend::one(case.payment.amount().minor_units());
     let none = Counter::default();
     for limit in &key.limits {
-        let counter = match limit.counter(&parties) {
-            Some(id) => case.working.counters.get(&id).ok_or(Miscount)?,
-            None => &none,
+        let counter = match (limit.window, limit.counter(&parties)) {
+            (_, Some(id)) => case.working.counters.get(&id).ok_or(Miscount)?,
+            (Window::PerPayment, None) => &none,
+            // A sum over somebody else, such as unknown debtors where this one is known.
+            (Window::Sum(_), None) => continue,
         };
         if let Err(breach) = limit.admit(counter, asked)? {
             return Ok(Err(Denial::LimitExceeded(breach)));

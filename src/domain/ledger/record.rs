@@ -1,14 +1,20 @@
 //! One payment as the ledger keeps it.
 
+use std::sync::Arc;
+
 use crate::domain::authorization::Attempt;
 use crate::domain::caller::{CallerId, IdempotencyKey, Namespace};
 use crate::domain::counter::{Parties, Spend};
 use crate::domain::denial::Denial;
 use crate::domain::key::{Kid, Signature};
 use crate::domain::leaf::Salt;
-use crate::domain::order::SigningInput;
+use crate::domain::order::{Order, SigningInput};
 use crate::domain::payment::{Payment, PaymentId};
+use crate::domain::person::PayerId;
+use crate::domain::quorum::Demand;
 use crate::domain::time::Timestamp;
+
+use super::waiting::Hold;
 
 /// A payment with everything that was decided about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +29,11 @@ pub struct PaymentRecord {
     pub namespace: Namespace,
     /// What was asked.
     pub payment: Payment,
+    /// Whether its debtor was known when it was first decided upon: enrolled, and past the
+    /// cooling-off. Others are added up together.
+    pub known_debtor: bool,
+    /// Whether the debtor has approved it in person; the sums since the last touch then start over.
+    pub touched: bool,
     /// When it was decided upon for the first time.
     pub accepted_at: Timestamp,
     /// When it lapses.
@@ -33,15 +44,22 @@ pub struct PaymentRecord {
     pub leaf: u64,
     /// Position in the log of its outcome, once it is posted or voided.
     pub outcome_leaf: Option<u64>,
+    /// For whom it waits, or waited.
+    pub wait: Option<Arc<Wait>>,
     /// What became of it.
     pub state: State,
 }
 
-/// What became of a payment. Payments that wait for people will be a variant of their own.
+/// What became of a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// Policy or limits said no. Final.
     Denied(Denial),
+    /// Held, and waits for people.
+    Waiting {
+        /// Whether the quorum was met: it is to be authorised as soon as its token can sign.
+        approved: bool,
+    },
     /// May be signed; until the outcome is on the record it is *in doubt* and counts as held.
     Authorised {
         /// The attempt in force; results of others are dropped.
@@ -71,24 +89,55 @@ pub enum State {
     },
 }
 
+/// For whom a payment waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// The payment's own bytes, whose digest every statement names.
+    pub order: Order,
+    /// Version of the policy that admitted it.
+    pub policy_version: String,
+    /// Its tier in that policy.
+    pub tier: String,
+    /// What that tier asks for.
+    pub demand: Demand,
+    /// From when on it is too late.
+    pub deadline: Timestamp,
+}
+
 /// Why a payment was voided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VoidReason {
     /// An officer gave it up.
     Officer,
+    /// The caller took it back.
+    Cancelled,
+    /// Somebody whose approval was asked for said no.
+    Rejected,
+    /// The approvals did not arrive in time.
+    Expired,
+    /// Under the policy in force the approvals that it has are no longer enough.
+    PolicyChanged,
 }
 
 impl VoidReason {
+    /// All reasons.
+    pub const ALL: [Self; 5] =
+        [Self::Officer, Self::Cancelled, Self::Rejected, Self::Expired, Self::PolicyChanged];
+
     /// The word that the ledger keeps.
     pub fn name(self) -> &'static str {
         match self {
             Self::Officer => "officer",
+            Self::Cancelled => "cancelled",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::PolicyChanged => "policy_changed",
         }
     }
 
     /// Reads the word that the ledger keeps.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Officer].into_iter().find(|reason| reason.name() == name)
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 }
 
@@ -100,12 +149,28 @@ impl PaymentRecord {
 
     /// Who takes part in it.
     pub fn parties(&self) -> Parties<'_> {
-        Parties::of(&self.caller, &self.namespace, &self.payment)
+        Parties::of(&self.caller, &self.namespace, &self.payment, self.known_debtor)
     }
 
     /// Whether nothing about it will change any more.
     pub fn is_final(&self) -> bool {
-        !matches!(self.state, State::Authorised { .. })
+        !matches!(self.state, State::Waiting { .. } | State::Authorised { .. })
+    }
+
+    /// The debtor as a person, if the payment names one.
+    pub fn payer(&self) -> Option<PayerId> {
+        let debtor = self.payment.debtor()?.clone();
+        Some(PayerId { namespace: self.namespace.clone(), debtor })
+    }
+
+    /// What it holds of what may wait for people.
+    pub fn hold(&self) -> Hold {
+        Hold {
+            key: self.payment.key().clone(),
+            caller: self.caller.clone(),
+            payer: self.payer(),
+            amount: self.spend().amount,
+        }
     }
 
     /// The compact JWS, once the signature is on the record.

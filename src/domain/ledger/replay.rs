@@ -7,10 +7,12 @@ use crate::domain::counted::Counted;
 use crate::domain::counter::{Counter, Miscount, Parties, Spend};
 use crate::domain::denial::Denial;
 use crate::domain::payment::{Payment, PaymentId};
+use crate::domain::people::Nobody;
 use crate::domain::policy::Policy;
+use crate::domain::tier::Asks;
 use crate::domain::time::Timestamp;
 
-use super::judge::{Case, claim_to_take, judge};
+use super::judge::{Admission, Case, admission, claim_to_take};
 use super::working_set::{ClaimHolder, WorkingSet};
 
 /// A ledger in memory that starts empty and is told the payments in the order of their acceptance.
@@ -29,7 +31,8 @@ impl<'a> Replay<'a> {
         Self { policy, working, seen: 0 }
     }
 
-    /// What the policy says about the next payment, accepted at `now`.
+    /// What the policy says about the next payment, accepted at `now`. Nobody is in the registry of
+    /// a replay: whoever a tier asks for is taken to approve, and the payer to touch.
     ///
     /// # Errors
     /// [`Miscount`] if a sum does not fit.
@@ -38,18 +41,21 @@ impl<'a> Replay<'a> {
         now: Timestamp,
         caller: &CallerId,
         payment: &Payment,
-    ) -> Result<Result<(), Denial>, Miscount> {
+    ) -> Result<Result<Admission, Denial>, Miscount> {
         let namespace = self.policy.namespace_of(caller);
-        let parties = Parties::of(caller, &namespace, payment);
+        let parties = Parties::of(caller, &namespace, payment, false);
         let counted = Arc::clone(&self.working.counted);
         for id in counted.counters_of(payment.key(), &parties) {
             let empty = || Counter::empty(self.policy.spans_of(&id), now);
             self.working.counters.entry(id.clone()).or_insert_with(empty).advance(now)?;
         }
-        let case = Case { now, policy: self.policy, working: &self.working, caller, payment };
-        if let Err(denial) = judge(&case)? {
-            return Ok(Err(denial));
-        }
+        let (policy, people, working) = (self.policy, &Nobody, &self.working);
+        let case = Case { now, policy, people, working, caller, payment, again: None };
+        let admission = match admission(&case)? {
+            Ok(admission) => admission,
+            Err(denial) => return Ok(Err(denial)),
+        };
+        let touched = matches!(&admission.asks, Asks::People(demand) if demand.payer);
         if let Some(claim) = claim_to_take(&case) {
             self.seen = self.seen.saturating_add(1);
             let payment = PaymentId::from_bytes(self.seen.to_be_bytes());
@@ -62,6 +68,9 @@ impl<'a> Replay<'a> {
             |counter| counter.can_hold(spend),
             |counter| counter.hold(spend).and_then(|()| counter.post(spend, now)),
         )?;
-        Ok(Ok(()))
+        if touched {
+            self.working.touch(payment.key(), &parties);
+        }
+        Ok(Ok(admission))
     }
 }

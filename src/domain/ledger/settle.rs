@@ -49,6 +49,9 @@ pub fn post(
         |counter| counter.can_settle(spend),
         |counter| counter.post(spend, now),
     )?;
+    if record.touched {
+        working.touch(record.payment.key(), &record.parties());
+    }
     Ok(Posting::Posted(working.decide(record)))
 }
 
@@ -86,7 +89,9 @@ pub fn resume(
     Resumption::Again(again)
 }
 
-/// Gives up a payment in doubt and releases its hold. `None` if it is final or unknown.
+/// Gives up a payment and releases its hold. `None` if it is final or unknown, or not to be given up
+/// for that reason: one that is in doubt may have been signed, so that only an officer gives it up,
+/// and one that waits has expired only when it is too late.
 ///
 /// # Errors
 /// [`Miscount`] if the hold is not there.
@@ -96,7 +101,7 @@ pub fn void(
     payment: PaymentId,
     reason: VoidReason,
 ) -> Result<Option<Arc<PaymentRecord>>, Miscount> {
-    let Some(known) = working.payment(payment).filter(|known| !known.is_final()) else {
+    let Some(known) = working.payment(payment).filter(|known| may_void(now, known, reason)) else {
         return Ok(None);
     };
     let mut record = PaymentRecord::clone(known);
@@ -109,4 +114,15 @@ pub fn void(
     )?;
     record.state = State::Voided { reason, voided_at: now };
     Ok(Some(working.decide(record)))
+}
+
+fn may_void(now: Timestamp, record: &PaymentRecord, reason: VoidReason) -> bool {
+    let waits = matches!(record.state, State::Waiting { .. });
+    match reason {
+        VoidReason::Officer => !record.is_final(),
+        VoidReason::Expired => {
+            waits && record.wait.as_ref().is_none_or(|wait| wait.deadline <= now)
+        }
+        VoidReason::Cancelled | VoidReason::Rejected | VoidReason::PolicyChanged => waits,
+    }
 }

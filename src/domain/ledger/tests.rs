@@ -13,14 +13,20 @@ use crate::domain::key::{KeyId, Kid, Purpose, Signature};
 use crate::domain::limits::{Limit, Measure, Window};
 use crate::domain::money::Currency;
 use crate::domain::payment::{AccountFields, Payment, PaymentFields, PaymentId};
-use crate::domain::policy::{Caller, Creditors, KeyPolicy, Policy};
+use crate::domain::people::{PayerStanding, People};
+use crate::domain::person::PayerId;
+use crate::domain::policy::{Caller, Creditors, KeyPolicy, Policy, WaitingCaps};
+use crate::domain::tier::Tiers;
 use crate::domain::time::{Duration, Timestamp};
 
+mod approvals;
 mod axes;
+mod circle;
 mod desk;
 mod history;
 mod leaves;
 
+use circle::Circle;
 use desk::Desk;
 
 const DAY: Span = Span::Rolling(Duration::from_seconds(86_400));
@@ -64,6 +70,8 @@ fn policy() -> Policy {
             limit("daily", Window::Sum(DAY), Measure::Amount, 10_000),
             limit("daily count", Window::Sum(DAY), Measure::Count, 5),
         ],
+        tiers: Tiers::Nobody,
+        waiting: WaitingCaps::default(),
     };
     let audit = KeyPolicy {
         purpose: Purpose::Audit,
@@ -73,8 +81,9 @@ fn policy() -> Policy {
     };
     let plain = |name: &str, repeats| {
         let namespace = Namespace::of(&caller(name));
-        let certificates = BTreeSet::new();
-        (caller(name), Caller { certificates, repeats_end_to_end_ids: repeats, namespace })
+        let (certificates, operators) = (BTreeSet::new(), BTreeSet::new());
+        let repeats_end_to_end_ids = repeats;
+        (caller(name), Caller { certificates, repeats_end_to_end_ids, namespace, operators })
     };
     Policy {
         version: "sha256:test".to_owned(),
@@ -246,10 +255,12 @@ fn without_a_signer_nothing_is_decided_in_favour_and_nothing_left_behind() {
         signing_kid: None,
     };
     desk.load(&caller("shop"), &submission("1.00").payment, at(0));
-    let answer = reserve(at(0), &desk.policy, &mut desk.working, submission("1.00")).unwrap();
+    let answer =
+        reserve(at(0), &desk.policy, &desk.people, &mut desk.working, submission("1.00")).unwrap();
     assert!(matches!(answer, Reservation::NoSigner));
     assert_eq!((desk.working.changed().count(), desk.counter().pending().count), (0, 0));
-    let answer = reserve(at(0), &desk.policy, &mut desk.working, submission("99.00")).unwrap();
+    let answer =
+        reserve(at(0), &desk.policy, &desk.people, &mut desk.working, submission("99.00")).unwrap();
     assert!(matches!(answer, Reservation::Denied(_)), "a denial needs no signer");
 }
 

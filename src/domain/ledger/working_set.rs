@@ -1,20 +1,25 @@
 //! The rows that a batch names, in memory while it is decided.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::domain::caller::{CallerId, IdempotencyKey};
 use crate::domain::counted::Counted;
-use crate::domain::counter::{Counter, CounterId, Miscount, Parties, Scope};
+use crate::domain::counter::{Axis, Counter, CounterId, Miscount, Parties, Scope};
+use crate::domain::credential::CredentialId;
 use crate::domain::key::KeyId;
 use crate::domain::leaf::Leaf;
 use crate::domain::party::Account;
 use crate::domain::payment::{EndToEndId, PaymentId};
+use crate::domain::statement::StatementDigest;
+use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 
+use super::evidence::StatementRow;
 use super::record::{PaymentRecord, State};
+use super::waiting::Waiting;
 
 /// What makes an end-to-end id unique: key, creditor account, id. Kept as a digest, so that the
 /// index of claims holds no personal data.
@@ -58,6 +63,13 @@ pub struct WorkingSet {
     pub counted: Arc<Counted>,
     /// Number of leaves in the log before this batch.
     pub log_size: u64,
+    /// What waits for people.
+    pub waiting: Arc<Waiting>,
+    /// Signature counters of credentials, as they were last seen; none for those never used.
+    pub uses: HashMap<CredentialId, u32>,
+    statements: BTreeMap<StatementDigest, StatementRow>,
+    stated: BTreeSet<StatementDigest>,
+    used: BTreeSet<CredentialId>,
     payments: HashMap<PaymentId, Arc<PaymentRecord>>,
     by_request: HashMap<(CallerId, IdempotencyKey), PaymentId>,
     claims: HashMap<Claim, ClaimHolder>,
@@ -86,6 +98,44 @@ impl WorkingSet {
     /// Puts a claim that the ledger already holds into the set.
     pub fn load_claim(&mut self, claim: Claim, holder: ClaimHolder) {
         self.claims.insert(claim, holder);
+    }
+
+    /// Puts a statement that the ledger already holds into the set.
+    pub fn load_statement(&mut self, digest: StatementDigest, row: StatementRow) {
+        self.statements.entry(digest).or_insert(row);
+    }
+
+    /// A statement by its digest.
+    pub fn statement(&self, digest: &StatementDigest) -> Option<&StatementRow> {
+        self.statements.get(digest)
+    }
+
+    /// All statements about a subject, in the order of their digests.
+    pub fn statements_on(
+        &self,
+        subject: Subject,
+    ) -> impl Iterator<Item = (&StatementDigest, &StatementRow)> {
+        self.statements.iter().filter(move |(_, row)| row.subject == subject)
+    }
+
+    /// Statements that this batch made or changed.
+    pub fn stated(&self) -> impl Iterator<Item = (&StatementDigest, &StatementRow)> {
+        self.stated.iter().filter_map(|digest| self.statements.get_key_value(digest))
+    }
+
+    /// Credentials that this batch used, with their counters.
+    pub fn used(&self) -> impl Iterator<Item = (&CredentialId, u32)> {
+        self.used.iter().filter_map(|id| Some((id, *self.uses.get(id)?)))
+    }
+
+    pub(super) fn state(&mut self, digest: StatementDigest, row: StatementRow) {
+        self.stated.insert(digest);
+        self.statements.insert(digest, row);
+    }
+
+    pub(super) fn count_use(&mut self, credential: CredentialId, counter: u32) {
+        self.used.insert(credential.clone());
+        self.uses.insert(credential, counter);
     }
 
     /// Moves all counters to an instant. One whose sums disagree with its slots leaves the set, so
@@ -145,14 +195,29 @@ impl WorkingSet {
 
     /// Stores a decision together with its leaf.
     pub(super) fn decide(&mut self, mut record: PaymentRecord) -> Arc<PaymentRecord> {
+        let first = self.payment(record.id).is_none();
         let position = self.append(Leaf::of_payment(&record));
         match record.state {
-            State::Denied(_) | State::Authorised { .. } => record.leaf = position,
             State::Posted { .. } | State::Voided { .. } => record.outcome_leaf = Some(position),
+            _ if first => record.leaf = position,
+            _ => {}
         }
         let record = Arc::new(record);
         self.store(Arc::clone(&record));
         record
+    }
+
+    /// The debtor's token was touched for this payment, which is posted: the sums since then start
+    /// over, and it is not part of them.
+    pub(super) fn touch(&mut self, key: &KeyId, parties: &Parties<'_>) {
+        let counted = Arc::clone(&self.counted);
+        for id in counted.counters_of(key, parties) {
+            if id.axis == Axis::Debtor
+                && let Some(counter) = self.counters.get_mut(&id)
+            {
+                counter.touch();
+            }
+        }
     }
 
     pub(super) fn store(&mut self, record: Arc<PaymentRecord>) {
@@ -162,6 +227,15 @@ impl WorkingSet {
         };
         if !self.changed.iter().any(|(id, _)| *id == record.id) {
             self.changed.push((record.id, novelty));
+        }
+        match record.state {
+            State::Waiting { .. } => {
+                Arc::make_mut(&mut self.waiting).insert(record.id, record.hold());
+            }
+            _ if self.waiting.holds(record.id) => {
+                Arc::make_mut(&mut self.waiting).remove(record.id);
+            }
+            _ => {}
         }
         self.load_payment(record);
     }

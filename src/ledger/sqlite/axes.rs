@@ -122,7 +122,7 @@ fn shares(
         for id in axes.counters_of(record.payment.key(), &record.parties()) {
             let share = shares.entry(id).or_default();
             match &record.state {
-                State::Authorised { .. } => {
+                State::Waiting { .. } | State::Authorised { .. } => {
                     share.pending = share.pending.plus(spend).map_err(miscount)?;
                 }
                 State::Posted { posted_at, .. } => {

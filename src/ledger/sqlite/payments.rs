@@ -9,10 +9,11 @@ use crate::domain::caller::{CallerId, IdempotencyKey, Namespace};
 use crate::domain::key::{Kid, Signature};
 use crate::domain::leaf::Salt;
 use crate::domain::ledger::{
-    Claim, ClaimHolder, Novelty, PaymentRecord, State, Submission, VoidReason, WorkingSet,
+    Claim, ClaimHolder, Novelty, PaymentRecord, State, Submission, VoidReason, Wait, WorkingSet,
 };
 use crate::domain::order::{Order, SigningInput};
 use crate::domain::payment::{Payment, PaymentId};
+use crate::domain::quorum::Demand;
 use crate::domain::time::{Duration, Timestamp};
 
 use super::super::stored::{payment_of_order, payment_of_request, signing_input};
@@ -21,7 +22,8 @@ use super::leaves::{position, stored_position};
 
 pub(super) const COLUMNS: &str = "id, caller, idempotency_key, namespace, state, accepted_at, \
     expires_at, request, denial, order_bytes, protected, kid, attempt, signature, outcome_at, \
-    void_reason, salt, leaf, outcome_leaf";
+    void_reason, salt, leaf, outcome_leaf, known_debtor, tier, demand, policy_version, deadline, \
+    approved, touched";
 
 /// Loads the payment that a submission repeats, if any, and who holds its end-to-end id.
 pub(super) fn load_submission(
@@ -105,28 +107,6 @@ pub(crate) fn history(
     Ok(found)
 }
 
-/// Identifiers of payments in doubt that a key version may still sign, oldest first.
-pub(crate) fn in_doubt(
-    connection: &Connection,
-    now: Timestamp,
-    kid: &Kid,
-    most: u32,
-) -> Result<Vec<PaymentId>, StoreError> {
-    let select = "SELECT id FROM payment WHERE state = 'authorised' AND expires_at > ?1 \
-                  AND kid = ?2 ORDER BY accepted_at LIMIT ?3";
-    let mut statement = connection.prepare_cached(select)?;
-    let ids = statement.query_map(params![now.unix_ms(), kid.as_str(), most], |row| {
-        Ok(PaymentId::from_bytes(row.get(0)?))
-    })?;
-    Ok(ids.collect::<Result<_, _>>()?)
-}
-
-/// How many payments are in doubt, whether they can still be signed or not.
-pub(crate) fn count_in_doubt(connection: &Connection) -> Result<u32, StoreError> {
-    let select = "SELECT count(*) FROM payment WHERE state = 'authorised'";
-    Ok(connection.prepare_cached(select)?.query_row([], |row| row.get(0))?)
-}
-
 pub(super) fn record(row: &Row<'_>) -> Result<PaymentRecord, StoreError> {
     let wrong = |what: &str| StoreError::Row(what.to_owned());
     let text = |column| row.get::<_, String>(column).map_err(StoreError::from);
@@ -137,6 +117,7 @@ pub(super) fn record(row: &Row<'_>) -> Result<PaymentRecord, StoreError> {
         Some(order) => payment_of_order(id, order).map_err(StoreError::Row)?,
         None => payment_of_request(&row.get::<_, Vec<u8>>("request")?).map_err(StoreError::Row)?,
     };
+    let wait = wait(row, order.as_ref())?.map(Arc::new);
     let signing_input = || -> Result<(Kid, SigningInput), StoreError> {
         let order = order.ok_or_else(|| wrong("a payment has no order"))?;
         let kid = Kid::parse("kid", &text("kid")?).map_err(|e| wrong(&e.to_string()))?;
@@ -148,6 +129,7 @@ pub(super) fn record(row: &Row<'_>) -> Result<PaymentRecord, StoreError> {
             let denial = serde_json::from_str(&text("denial")?);
             State::Denied(denial.map_err(|e| wrong(&e.to_string()))?)
         }
+        "waiting" => State::Waiting { approved: row.get("approved")? },
         "authorised" => {
             let (kid, signing_input) = signing_input()?;
             let attempt = Attempt::from_stored(row.get("attempt")?);
@@ -173,13 +155,29 @@ pub(super) fn record(row: &Row<'_>) -> Result<PaymentRecord, StoreError> {
             .map_err(parsed)?,
         namespace: Namespace::parse("namespace", &text("namespace")?).map_err(parsed)?,
         payment,
+        known_debtor: row.get("known_debtor")?,
+        touched: row.get("touched")?,
         accepted_at: instant("accepted_at")?,
         expires_at: instant("expires_at")?,
         salt: Salt::from_bytes(row.get("salt")?),
         leaf: position(row.get("leaf")?)?,
         outcome_leaf: row.get::<_, Option<i64>>("outcome_leaf")?.map(position).transpose()?,
+        wait,
         state,
     })
+}
+
+fn wait(row: &Row<'_>, order: Option<&Order>) -> Result<Option<Wait>, StoreError> {
+    let Some(tier) = row.get("tier")? else { return Ok(None) };
+    let order = order.ok_or_else(|| StoreError::Row("a payment that waits has no order".into()))?;
+    let demand: String = row.get("demand")?;
+    Ok(Some(Wait {
+        order: order.clone(),
+        policy_version: row.get("policy_version")?,
+        tier,
+        demand: Demand::from_canonical(&demand).map_err(StoreError::Row)?,
+        deadline: Timestamp::from_unix_ms(row.get("deadline")?),
+    }))
 }
 
 /// Writes a new payment or the next state of a known one.
@@ -209,11 +207,14 @@ fn insert(connection: &Connection, record: &PaymentRecord) -> Result<usize, Stor
         _ => (None, None),
     };
     let columns = Columns::of(&record.state);
+    let wait = record.wait.as_deref();
+    let order = columns.signing_input.map(SigningInput::order).or(wait.map(|wait| &wait.order));
     let insert = "INSERT INTO payment (id, caller, idempotency_key, state, accepted_at, \
                   expires_at, request, denial, order_bytes, protected, kid, attempt, signature, \
-                  outcome_at, void_reason, namespace, salt, leaf) \
+                  outcome_at, void_reason, namespace, salt, leaf, known_debtor, tier, demand, \
+                  policy_version, deadline) \
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-                  ?17, ?18)";
+                  ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
     Ok(connection.prepare_cached(insert)?.execute(params![
         record.id.to_bytes().as_slice(),
         record.caller.as_str(),
@@ -223,7 +224,7 @@ fn insert(connection: &Connection, record: &PaymentRecord) -> Result<usize, Stor
         record.expires_at.unix_ms(),
         request,
         denial,
-        columns.signing_input.map(|input| input.order().as_bytes()),
+        order.map(Order::as_bytes),
         columns.signing_input.map(SigningInput::protected),
         columns.kid.map(Kid::as_str),
         columns.attempt.map(Attempt::number),
@@ -233,15 +234,23 @@ fn insert(connection: &Connection, record: &PaymentRecord) -> Result<usize, Stor
         record.namespace.as_str(),
         record.salt.as_bytes().as_slice(),
         stored_position(record.leaf)?,
+        record.known_debtor,
+        wait.map(|wait| wait.tier.as_str()),
+        wait.map(|wait| wait.demand.to_value().to_canonical()),
+        wait.map(|wait| wait.policy_version.as_str()),
+        wait.map(|wait| wait.deadline.unix_ms()),
     ])?)
 }
 
-/// Only payments in doubt change, and only their state: the frozen bytes stay as they are.
+/// Only payments that wait or are in doubt change, and only their state: the frozen bytes stay as
+/// they are.
 fn update(connection: &Connection, record: &PaymentRecord) -> Result<usize, StoreError> {
     let columns = Columns::of(&record.state);
     let update = "UPDATE payment SET state = ?2, attempt = coalesce(?3, attempt), signature = ?4, \
-                  outcome_at = ?5, void_reason = ?6, outcome_leaf = ?7 \
-                  WHERE id = ?1 AND state = 'authorised'";
+                  outcome_at = ?5, void_reason = ?6, outcome_leaf = ?7, \
+                  protected = coalesce(protected, ?8), kid = coalesce(kid, ?9), \
+                  approved = max(approved, ?10), touched = ?11 \
+                  WHERE id = ?1 AND (state = 'authorised' OR state = 'waiting' AND ?2 <> 'posted')";
     Ok(connection.prepare_cached(update)?.execute(params![
         record.id.to_bytes().as_slice(),
         columns.state,
@@ -250,6 +259,10 @@ fn update(connection: &Connection, record: &PaymentRecord) -> Result<usize, Stor
         columns.outcome_at.map(Timestamp::unix_ms),
         columns.reason.map(VoidReason::name),
         record.outcome_leaf.map(stored_position).transpose()?,
+        columns.signing_input.map(SigningInput::protected),
+        columns.kid.map(Kid::as_str),
+        matches!(record.state, State::Waiting { approved: true }),
+        record.touched,
     ])?)
 }
 
@@ -269,6 +282,7 @@ impl<'a> Columns<'a> {
     fn of(state: &'a State) -> Self {
         match state {
             State::Denied(_) => Self { state: "denied", ..Self::default() },
+            State::Waiting { .. } => Self { state: "waiting", ..Self::default() },
             State::Authorised { attempt, kid, signing_input } => Self {
                 state: "authorised",
                 kid: Some(kid),

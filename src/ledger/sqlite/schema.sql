@@ -1,4 +1,4 @@
--- The ledger, schema 2. STRICT everywhere; instants are milliseconds since 1970 in UTC; amounts are
+-- The ledger, schema 3. STRICT everywhere; instants are milliseconds since 1970 in UTC; amounts are
 -- minor units; identifiers and sums are 64 bit or wider.
 
 CREATE TABLE meta (
@@ -47,7 +47,7 @@ CREATE TABLE payment (
     caller          TEXT NOT NULL,
     idempotency_key TEXT NOT NULL,
     namespace       TEXT NOT NULL,    -- whose debtors the caller named
-    state           TEXT NOT NULL CHECK (state IN ('denied', 'authorised', 'posted', 'voided')),
+    state           TEXT NOT NULL CHECK (state IN ('denied', 'waiting', 'authorised', 'posted', 'voided')),
     accepted_at     INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
     request         BLOB,             -- canonical payment, where there is no order
@@ -62,12 +62,25 @@ CREATE TABLE payment (
     salt            BLOB CHECK (length(salt) = 16),    -- hides personal fields in the log
     leaf            INTEGER NOT NULL, -- position of the first decision in the log
     outcome_leaf    INTEGER,          -- position of the outcome
+    known_debtor    INTEGER NOT NULL CHECK (known_debtor IN (0, 1)),  -- enrolled at that time
+    tier            TEXT,             -- for whom it waits, or waited: tier, what that asks for,
+    demand          TEXT,
+    policy_version  TEXT,             -- the policy that says so,
+    deadline        INTEGER,          -- and until when
+    approved        INTEGER NOT NULL DEFAULT 0 CHECK (approved IN (0, 1)),  -- the quorum was met
+    touched         INTEGER NOT NULL DEFAULT 0 CHECK (touched IN (0, 1)),   -- by the debtor
     UNIQUE (caller, idempotency_key),
     CHECK ((state = 'denied') = (order_bytes IS NULL)),
-    CHECK ((state = 'posted') = (signature IS NOT NULL))
+    CHECK ((state = 'posted') = (signature IS NOT NULL)),
+    CHECK (state <> 'waiting' OR deadline IS NOT NULL),
+    CHECK ((tier IS NULL) = (deadline IS NULL)
+       AND (tier IS NULL) = (demand IS NULL)
+       AND (tier IS NULL) = (policy_version IS NULL))
 ) STRICT;
 
 CREATE INDEX payment_in_doubt ON payment (accepted_at) WHERE state = 'authorised';
+
+CREATE INDEX payment_waiting ON payment (deadline) WHERE state = 'waiting';
 
 -- The log: one leaf a decision, in the commit of that decision, without gaps from 0.
 CREATE TABLE leaf (

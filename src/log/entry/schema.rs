@@ -19,9 +19,17 @@ pub enum Kind {
     Accepted,
     /// A payment was denied, by a rule and with its numbers.
     Denied,
-    /// An accepted payment has been signed.
+    /// A payment waits for people; from here on it counts.
+    Waiting,
+    /// Evidence of an approval was taken.
+    Approved,
+    /// Evidence of a rejection was taken.
+    Rejected,
+    /// A payment that waited may be signed.
+    Authorised,
+    /// A payment that was accepted or authorised has been signed.
     Signed,
-    /// An accepted payment was given up.
+    /// A payment that counted was given up.
     Voided,
     /// The daemon is ready to decide.
     Started,
@@ -41,9 +49,13 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Accepted,
         Self::Denied,
+        Self::Waiting,
+        Self::Approved,
+        Self::Rejected,
+        Self::Authorised,
         Self::Signed,
         Self::Voided,
         Self::Started,
@@ -60,6 +72,10 @@ impl Kind {
         match self {
             Self::Accepted => "accepted",
             Self::Denied => "denied",
+            Self::Waiting => "waiting",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Authorised => "authorised",
             Self::Signed => "signed",
             Self::Voided => "voided",
             Self::Started => "started",
@@ -79,10 +95,20 @@ impl Kind {
 
     /// Whether leaves of this kind are about a payment.
     pub const fn is_of_payment(self) -> bool {
-        matches!(self, Self::Accepted | Self::Denied | Self::Signed | Self::Voided)
+        match self {
+            Self::Accepted | Self::Denied | Self::Waiting | Self::Approved => true,
+            Self::Rejected | Self::Authorised | Self::Signed | Self::Voided => true,
+            Self::Started | Self::Stopped | Self::ClockRefused | Self::TokenDown => false,
+            Self::TokenUp | Self::AnchorGone | Self::Unserved => false,
+        }
     }
 
-    /// Whether leaves of this kind end a payment that was accepted.
+    /// Whether leaves of this kind are the first about a payment.
+    pub const fn is_first(self) -> bool {
+        matches!(self, Self::Accepted | Self::Denied | Self::Waiting)
+    }
+
+    /// Whether leaves of this kind end a payment that was accepted or waited.
     pub const fn is_outcome(self) -> bool {
         matches!(self, Self::Signed | Self::Voided)
     }
@@ -96,6 +122,9 @@ impl Kind {
         match self {
             Self::Accepted => [ASKED, ACCEPTED],
             Self::Denied => [ASKED, DENIED],
+            Self::Waiting => [ASKED, WAITING],
+            Self::Approved | Self::Rejected => [OUTCOME, EVIDENCE],
+            Self::Authorised => [OUTCOME, ACCEPTED],
             Self::Signed => [OUTCOME, SIGNED],
             Self::Voided => [OUTCOME, REASON],
             Self::Started => [STARTED, &[]],
@@ -122,6 +151,7 @@ enum Form {
     Count,
     Denial,
     Counts,
+    Texts,
 }
 
 struct Shape {
@@ -166,6 +196,18 @@ const ASKED: &[Shape] = &[
 ];
 
 const ACCEPTED: &[Shape] = &[needed("kid", Form::Kid), needed("order", Form::Digest)];
+const WAITING: &[Shape] = &[
+    needed("order", Form::Digest),
+    needed("policy", Form::Text),
+    needed("tier", Form::Text),
+    needed("demand", Form::Texts),
+    needed("deadline", Form::Instant),
+];
+const EVIDENCE: &[Shape] = &[
+    needed("approver", Form::Digest),
+    needed("statement", Form::Digest),
+    needed("evidence", Form::Digest),
+];
 const DENIED: &[Shape] = &[needed("denial", Form::Denial)];
 const SIGNED: &[Shape] = &[needed("kid", Form::Kid), needed("jws", Form::Digest)];
 const REASON: &[Shape] = &[needed("reason", Form::Text)];
@@ -215,6 +257,7 @@ impl Form {
                     Self::Denial => {
                         inner.iter().any(|(name, rule)| *name == "rule" && !rule.is_empty())
                     }
+                    Self::Texts => true,
                     Self::Counts => inner.iter().all(|(_, count)| decimal(count).is_some()),
                     _ => false,
                 };
@@ -235,7 +278,7 @@ impl Form {
             Self::Digest => BASE64URL_NOPAD.decode(text.as_bytes()).is_ok_and(|d| d.len() == 32),
             Self::Kid => Kid::parse("kid", text).is_ok(),
             Self::Count => decimal(text).is_some(),
-            Self::Denial | Self::Counts => false,
+            Self::Denial | Self::Counts | Self::Texts => false,
         }
     }
 
@@ -252,6 +295,7 @@ impl Form {
             Self::Count => "a decimal number",
             Self::Denial => "an object with a rule",
             Self::Counts => "an object of decimal numbers",
+            Self::Texts => "an object of texts",
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::{Store, StoredCheckpoint, StoredTile, create};
-use crate::ledger::{Ledger, WriterThread};
+use crate::ledger::{Ledger, Rules, WriterThread};
 use crate::log::checkpoint::Checkpoint;
 use crate::log::growth::{FullTile, Growth};
 use crate::log::note::{Note, NoteKeyName, VerifierKey};
@@ -41,6 +41,7 @@ certificates = ["uri:spiffe://test.example/shop"]
 purpose = "settlement"
 currency = "EUR"
 callers = ["shop"]
+tiers = "nobody"
 limits = [
   { name = "single", window = "payment", amount = "50.00" },
   { name = "ever", window = "lifetime", amount = "9000000000.00" },
@@ -138,7 +139,7 @@ impl Scene {
             let wall = Timestamp::from_unix_ms(ms);
             Reading { wall, boot: "a".to_owned(), since_boot_ms: ms }
         });
-        Ledger::start(store, Arc::new(policy), clock, Vec::new()).unwrap()
+        Ledger::start(store, Rules::without_people(Arc::new(policy)), clock, Vec::new()).unwrap()
     }
 
     /// Does something with the ledger as a daemon has it.

@@ -46,7 +46,11 @@ pub fn agrees(record: &PaymentRecord, leaves: &LeavesOf, size: u64) -> Result<()
 /// The payment as it was when it was decided upon; `None` if its row no longer tells.
 fn decided(record: &PaymentRecord) -> Option<PaymentRecord> {
     let state = match &record.state {
-        State::Denied(_) | State::Authorised { .. } => return Some(record.clone()),
+        // Whatever came of it, its wait stands in the row.
+        _ if record.wait.is_some() => State::Waiting { approved: false },
+        State::Denied(_) | State::Authorised { .. } | State::Waiting { .. } => {
+            return Some(record.clone());
+        }
         State::Posted { kid, signing_input, .. } => State::Authorised {
             attempt: Attempt::FIRST,
             kid: kid.clone(),

@@ -28,7 +28,8 @@ struct Accepted {
     key: String,
     amount: u64,
     currency: Currency,
-    kid: String,
+    /// The key version that may sign; none while it waits for people.
+    kid: Option<String>,
 }
 
 /// What later leaves can contradict. Identifiers are kept as they are, 16 bytes each: an identifier
@@ -51,10 +52,13 @@ impl Payments {
         if kind.is_outcome() {
             return self.settle(entry, &payment);
         }
+        if !kind.is_first() {
+            return self.go_on(entry, &payment);
+        }
         if !self.decided.insert(id) {
             return Err(Finding::DecidedTwice { payment: id, kind });
         }
-        if kind == Kind::Accepted {
+        if kind != Kind::Denied {
             self.accept(entry, &payment, position)?;
         }
         Ok(())
@@ -80,9 +84,26 @@ impl Payments {
             key,
             amount,
             currency: payment.currency,
-            kid: entry.text("kid").unwrap_or_default().to_owned(),
+            kid: entry.text("kid").map(str::to_owned),
         };
         self.open.insert(payment.id, accepted);
+        Ok(())
+    }
+
+    /// Evidence for a payment that waits, or that it may be signed.
+    fn go_on(&mut self, entry: &Entry<'_>, payment: &OfPayment<'_>) -> Result<(), Finding> {
+        let (id, kind) = (payment.id, entry.kind());
+        let decided = self.decided.contains(&id);
+        let Some(open) = self.open.get_mut(&id).filter(|open| open.kid.is_none()) else {
+            return Err(match decided {
+                true => Finding::SettledTwice { payment: id, kind },
+                false => Finding::NotAccepted { payment: id, kind },
+            });
+        };
+        open.is_same(payment)?;
+        if kind == Kind::Authorised {
+            open.kid = entry.text("kid").map(str::to_owned);
+        }
         Ok(())
     }
 
@@ -94,23 +115,12 @@ impl Payments {
                 false => Finding::NotAccepted { payment: id, kind },
             });
         };
-        let same = |member, found: &str, expected: &str| match found == expected {
-            true => Ok(()),
-            false => Err(Finding::OutcomeDiffers {
-                payment: id,
-                member,
-                found: found.to_owned(),
-                expected: expected.to_owned(),
-                accepted: accepted.position,
-            }),
-        };
-        let decimal = |minor_units| payment.currency.decimal(minor_units);
-        same("caller", payment.caller, &accepted.caller)?;
-        same("key", payment.key, &accepted.key)?;
-        same("currency", payment.currency.code(), accepted.currency.code())?;
+        accepted.is_same(payment)?;
+        let kid = accepted.kid.as_deref().unwrap_or("none: it waits for people");
+        if kind == Kind::Signed {
+            accepted.same(id, "kid", entry.text("kid").unwrap_or_default(), kid)?;
+        }
         let amount = payment.amount.minor_units();
-        same("amount", &decimal(amount), &decimal(accepted.amount))?;
-        same("kid", entry.text("kid").unwrap_or(&accepted.kid), &accepted.kid)?;
         let sums = self.sums.entry((accepted.key, accepted.currency)).or_default();
         sums.open = sums.open.saturating_sub(1);
         sums.open_amount = sums.open_amount.saturating_sub(amount);
@@ -123,5 +133,31 @@ impl Payments {
 
     pub(super) fn into_sums(self) -> BTreeMap<(String, Currency), Sums> {
         self.sums
+    }
+}
+
+impl Accepted {
+    /// Whether a later leaf says the same about the payment.
+    fn is_same(&self, payment: &OfPayment<'_>) -> Result<(), Finding> {
+        let decimal = |minor_units| payment.currency.decimal(minor_units);
+        self.same(payment.id, "caller", payment.caller, &self.caller)?;
+        self.same(payment.id, "key", payment.key, &self.key)?;
+        self.same(payment.id, "currency", payment.currency.code(), self.currency.code())?;
+        let amount = payment.amount.minor_units();
+        self.same(payment.id, "amount", &decimal(amount), &decimal(self.amount))
+    }
+
+    fn same(
+        &self,
+        payment: PaymentId,
+        member: &'static str,
+        found: &str,
+        expected: &str,
+    ) -> Result<(), Finding> {
+        if found == expected {
+            return Ok(());
+        }
+        let (found, expected) = (found.to_owned(), expected.to_owned());
+        Err(Finding::OutcomeDiffers { payment, member, found, expected, accepted: self.position })
     }
 }

@@ -223,6 +223,7 @@ purpose = "settlement"
 currency = "EUR"
 callers = ["shop", "batch"]
 validity = "1h"
+tiers = "nobody"
 limits = {limits}
 
 [keys.audit]

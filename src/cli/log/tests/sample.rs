@@ -18,7 +18,7 @@ use crate::domain::payment::{AccountFields, Payment, PaymentFields, PaymentId};
 use crate::domain::time::Timestamp;
 use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::{self, StoredCheckpoint, StoredTile};
-use crate::ledger::{Ledger, WriterThread};
+use crate::ledger::{Ledger, Rules, WriterThread};
 use crate::log::checkpoint::Checkpoint;
 use crate::log::growth::{FullTile, Growth};
 use crate::log::note::{Note, NoteKeyName, VerifierKey};
@@ -41,6 +41,7 @@ const POLICY: &str = r#"
     purpose = "settlement"
     currency = "EUR"
     callers = ["shop", "kiosk"]
+    tiers = "nobody"
     limits = [{ name = "single", window = "payment", amount = "100.00" }]
 "#;
 
@@ -77,7 +78,10 @@ impl Sample {
             let wall = Timestamp::from_unix_ms(ms);
             Reading { wall, boot: "a".to_owned(), since_boot_ms: ms }
         });
-        let ledger = Some(Ledger::start(store, Arc::new(policy), clock, Vec::new()).unwrap());
+        let ledger = Some(
+            Ledger::start(store, Rules::without_people(Arc::new(policy)), clock, Vec::new())
+                .unwrap(),
+        );
         let key = Ed25519KeyPair::generate().unwrap();
         Self { directory, ledger, now_ms, drawn: 0, key }
     }

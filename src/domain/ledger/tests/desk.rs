@@ -5,11 +5,12 @@ use super::*;
 /// A ledger without a back end: the working set is all there is.
 pub(super) struct Desk {
     pub(super) policy: Policy,
+    pub(super) people: Circle,
     pub(super) working: WorkingSet,
     /// Every axis that was ever counted.
     counted: BTreeSet<(Scope, Axis)>,
     /// Payments that were decided upon.
-    ids: Vec<PaymentId>,
+    pub(super) ids: Vec<PaymentId>,
     pub(super) drawn: u128,
 }
 
@@ -22,13 +23,18 @@ impl Desk {
         let counted = policy.needs();
         let mut working = WorkingSet::default();
         working.counted = Arc::new(Counted::new(counted.iter().cloned()));
-        Self { policy, working, counted, ids: Vec::new(), drawn: 0 }
+        Self { policy, people: Circle::default(), working, counted, ids: Vec::new(), drawn: 0 }
     }
 
     /// What a back end would do: load the counters that a payment moves.
     pub(super) fn load(&mut self, who: &CallerId, payment: &Payment, now: Timestamp) {
         let namespace = self.policy.namespace_of(who);
-        let parties = Parties::of(who, &namespace, payment);
+        let payer = payment
+            .debtor()
+            .map(|debtor| PayerId { namespace: namespace.clone(), debtor: debtor.clone() });
+        let standing = payer.map(|payer| self.people.payer(&payer, now));
+        let known = standing == Some(PayerStanding::Enrolled);
+        let parties = Parties::of(who, &namespace, payment, known);
         for id in Arc::clone(&self.working.counted).counters_of(payment.key(), &parties) {
             let spans = self.policy.spans_of(&id);
             self.working.counters.entry(id).or_insert_with(|| Counter::empty(spans, now));
@@ -49,7 +55,9 @@ impl Desk {
                 let empty = || Counter::empty([], now);
                 let counter = self.working.counters.entry(id).or_insert_with(empty);
                 match &record.state {
-                    State::Authorised { .. } => counter.hold(record.spend()).unwrap(),
+                    State::Waiting { .. } | State::Authorised { .. } => {
+                        counter.hold(record.spend()).unwrap();
+                    }
                     State::Posted { posted_at, .. } => {
                         counter.hold(record.spend()).unwrap();
                         counter.post(record.spend(), *posted_at).unwrap();
@@ -82,8 +90,12 @@ impl Desk {
         };
         self.load(&submission.caller, &submission.payment, now);
         assert_eq!(self.working.advance(now), []);
-        let decided = reserve(now, &self.policy, &mut self.working, submission).unwrap();
-        if let Reservation::Denied(record) | Reservation::Authorised(record, _) = &decided {
+        let decided =
+            reserve(now, &self.policy, &self.people, &mut self.working, submission).unwrap();
+        if let Reservation::Denied(record)
+        | Reservation::Waiting(record)
+        | Reservation::Authorised(record, _) = &decided
+        {
             self.ids.push(record.id);
         }
         decided

@@ -107,6 +107,7 @@ fn adds_up(limit: &Limit, entry: &Entry, asked: &Entry) -> bool {
 fn inside(span: Span, posted: Timestamp, now: Timestamp) -> bool {
     match span {
         Span::Lifetime => true,
+        Span::SinceTouch => unreachable!("no limit is since a touch"),
         Span::Rolling(window) => {
             let width = SlotWidth::for_window(window);
             width.slot_at(posted) >= width.slot_at(now.minus(window))
