@@ -118,7 +118,7 @@ struct WireResponse {
 }
 
 /// The options with which a page asks for a touch (`PublicKeyCredentialRequestOptionsJSON`,
-/// section 5.1.10): for this challenge, by one of these credentials.
+/// section 5.1.9): for this challenge, by one of these credentials.
 pub fn request_options(
     rp: &RelyingParty,
     challenge: &[u8; 32],

@@ -51,7 +51,7 @@ pub struct Enrolment<'a> {
 
 impl Enrolment<'_> {
     /// The options with which a page asks (`PublicKeyCredentialCreationOptionsJSON`, section
-    /// 5.1.9), for `PublicKeyCredential.parseCreationOptionsFromJSON`.
+    /// 5.1.8), for `PublicKeyCredential.parseCreationOptionsFromJSON`.
     pub fn options(&self) -> String {
         let algorithms = Algorithm::ALL
             .map(|algorithm| json!({ "type": "public-key", "alg": cose::number(algorithm) }));

@@ -26,7 +26,7 @@ impl RelyingParty {
     /// # Errors
     /// [`Malformed`] with rule `host` for the id, a rule of [`readable`] for the name, `count` or
     /// a rule of [`Origin::parse`] for the origins, `scope` for an origin elsewhere (W3C WebAuthn
-    /// section 5.1.3 step 8: browsers refuse those too, but only when somebody tries).
+    /// section 5.1.3: browsers refuse those too, but only when somebody tries).
     pub fn parse(id: &str, name: &str, origins: &[impl AsRef<str>]) -> Result<Self, Malformed> {
         host("id", id)?;
         let name = readable("name", name, NAME_CHARS_MAX)?;

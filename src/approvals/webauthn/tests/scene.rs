@@ -1,10 +1,10 @@
 //! A relying party, a person with a key that is enrolled, and a statement to approve.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::domain::time::Timestamp;
 
-use super::super::authenticator::{Authenticator, BE, Creation, Kind, Maker};
+use super::super::authenticator::{Asked, Authenticator, BE, Creation, ED, Kind, Maker};
 use super::super::*;
 
 pub(super) const ORIGIN: &str = "https://pay.example.org";
@@ -129,4 +129,15 @@ pub(super) fn created(enrolment: &Enrolment<'_>, key: &mut Authenticator) -> Cre
 /// The judgement of what a page posts.
 pub(super) fn finished(enrolment: &Enrolment<'_>, json: &Value) -> Result<Credential, Refused> {
     enrolment.finish(&Registration::parse(json.to_string().as_bytes())?, now())
+}
+
+/// Adds extensions, or what passes for them.
+pub(super) fn extended(asked: &mut Asked, extensions: Vec<u8>) {
+    asked.flags |= ED;
+    asked.tail = extensions;
+}
+
+/// Adds padding.
+pub(super) fn pad(member: &mut Value) {
+    *member = json!(format!("{}==", member.as_str().unwrap()));
 }
