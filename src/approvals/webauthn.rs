@@ -30,7 +30,7 @@ mod wire;
 
 pub use assertion::{Assertion, request_options};
 pub use attestors::{Aaguid, Attestors, Fingerprint};
-pub use credential::{Attestation, Credential, CredentialId, Transport, UserHandle};
+pub use credential::{Attestation, Credential, Transport, UserHandle};
 pub use enrolment::{Enrolment, User};
 pub use fault::{Fault, Refused};
 pub use registration::Registration;

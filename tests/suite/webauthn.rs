@@ -6,6 +6,7 @@ use countersign::approvals::webauthn::{
     Registration, RelyingParty, User, UserHandle, UserVerification, Verified, request_options,
     verify,
 };
+use countersign::domain::credential::Hardware;
 use countersign::domain::time::Timestamp;
 use serde_json::Value;
 
@@ -26,7 +27,7 @@ fn enrolled(key: &mut Authenticator, maker: &Maker, attestors: &Attestors) -> Cr
         enrolled: &[],
         user_verification: UserVerification::Required,
         discoverable: false,
-        hardware: HardwareDemand::Attested(attestors),
+        hardware: HardwareDemand::of(Hardware::Attested, attestors),
     };
     let options: Value = serde_json::from_str(&enrolment.options()).unwrap();
     let made = key.create(&options, ORIGIN).settled();
@@ -47,7 +48,7 @@ fn judged(
         credential,
         counter: credential.counter,
         user_verification: UserVerification::Required,
-        hardware: HardwareDemand::Attested(attestors),
+        hardware: HardwareDemand::of(Hardware::Attested, attestors),
     };
     verify(&party(), &expected, &Assertion::parse(evidence.as_bytes())?)
 }

@@ -6,10 +6,11 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::domain::canonical::Value;
+use crate::domain::credential::CredentialId;
 
 use super::authenticator_data::AUTHENTICATOR_DATA_BYTES_MAX;
 use super::client_data::CLIENT_DATA_BYTES_MAX;
-use super::credential::{Credential, CredentialId, USER_HANDLE_BYTES_MAX, UserHandle};
+use super::credential::{Credential, USER_HANDLE_BYTES_MAX, UserHandle};
 use super::fault::{Fault, Refused};
 use super::relying_party::RelyingParty;
 use super::verify::UserVerification;
@@ -44,7 +45,7 @@ impl Assertion {
     pub fn parse(json: &[u8]) -> Result<Self, Refused> {
         let wire: Wire = object(json, JSON_BYTES_MAX)?;
         let Object(response) = wire.response;
-        let id = head(&wire.id, &wire.raw_id, &wire.r#type)?;
+        let credential_id = head(&wire.id, &wire.raw_id, &wire.r#type)?;
         let member = |name, text: &str, bytes_max| bytes(name, text, 1..=bytes_max);
         let user_handle = response.user_handle.map(|text| {
             let handle = member("userHandle", &text, USER_HANDLE_BYTES_MAX)?;
@@ -57,8 +58,7 @@ impl Assertion {
             AUTHENTICATOR_DATA_BYTES_MAX,
         )?;
         Ok(Self {
-            credential_id: CredentialId::from_bytes(&id)
-                .map_err(|refused| Fault::Wire(refused.to_string()))?,
+            credential_id,
             client_data,
             authenticator_data,
             signature: member("signature", &response.signature, SIGNATURE_BYTES_MAX)?,

@@ -2,12 +2,12 @@
 
 use data_encoding::HEXLOWER;
 
+use crate::domain::credential::CREDENTIAL_ID_BYTES_MAX;
 use crate::domain::key::PublicKey;
 
 use super::attestors::Aaguid;
 use super::cbor::{self, Cbor};
 use super::cose;
-use super::credential::CREDENTIAL_ID_BYTES_MAX;
 use super::fault::Fault;
 use super::relying_party::RelyingParty;
 use super::verify::UserVerification;

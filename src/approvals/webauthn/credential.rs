@@ -6,41 +6,21 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 
 use crate::domain::canonical::Value;
+use crate::domain::credential::{self, CredentialId, CredentialKind, Hardware};
 use crate::domain::key::{Algorithm, PublicKey};
 use crate::domain::text::{Malformed, excerpt};
 
 use super::attestors::{Aaguid, Fingerprint};
 use super::cose;
 
-/// Bytes of a credential id, at most (W3C WebAuthn section 4, "Credential ID").
-pub(super) const CREDENTIAL_ID_BYTES_MAX: usize = 1023;
-/// Bytes of a user handle, at most (section 4, "User Handle").
+/// Bytes of a user handle, at most (W3C WebAuthn section 4, "User Handle").
 pub(super) const USER_HANDLE_BYTES_MAX: usize = 64;
 const SCHEMA: &str = "webauthn-credential/1";
-
-/// The name of a credential, 1 to 1023 bytes; displayed as base64url.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CredentialId(Vec<u8>);
 
 /// What an authenticator calls a person, 1 to 64 bytes that must say nothing about them (section
 /// 14.6.1); displayed as base64url.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UserHandle(Vec<u8>);
-
-impl CredentialId {
-    /// Takes 1 to 1023 bytes.
-    ///
-    /// # Errors
-    /// [`Malformed`] with rule `length`.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
-        bounded("credential_id", bytes, CREDENTIAL_ID_BYTES_MAX).map(Self)
-    }
-
-    /// The bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
 
 impl UserHandle {
     /// Takes 1 to 64 bytes.
@@ -48,7 +28,11 @@ impl UserHandle {
     /// # Errors
     /// [`Malformed`] with rule `length`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
-        bounded("user_handle", bytes, USER_HANDLE_BYTES_MAX).map(Self)
+        if (1..=USER_HANDLE_BYTES_MAX).contains(&bytes.len()) {
+            return Ok(Self(bytes.to_vec()));
+        }
+        let detail = format!("found {} bytes; expected 1 to 64", bytes.len());
+        Err(Malformed::new("user_handle", "length", detail))
     }
 
     /// The bytes.
@@ -57,29 +41,9 @@ impl UserHandle {
     }
 }
 
-fn bounded(field: &str, bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, Malformed> {
-    if (1..=bytes_max).contains(&bytes.len()) {
-        return Ok(bytes.to_vec());
-    }
-    let detail = format!("found {} bytes; expected 1 to {bytes_max}", bytes.len());
-    Err(Malformed::new(field, "length", detail))
-}
-
-impl fmt::Display for CredentialId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE64URL_NOPAD.encode(&self.0))
-    }
-}
-
 impl fmt::Display for UserHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&BASE64URL_NOPAD.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for CredentialId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CredentialId({self})")
     }
 }
 
@@ -167,6 +131,25 @@ pub struct Credential {
 }
 
 impl Credential {
+    /// What is known about where its private key lies.
+    pub fn hardware(&self) -> Hardware {
+        match (&self.attestation, self.backup_eligible) {
+            (_, true) => Hardware::Unproven,
+            (Attestation::None, false) => Hardware::DeviceBound,
+            (Attestation::Attested { .. }, false) => Hardware::Attested,
+        }
+    }
+
+    /// What the registry of people says of it.
+    pub fn registered(&self) -> credential::Credential {
+        let device = match &self.attestation {
+            Attestation::None => String::new(),
+            Attestation::Attested { aaguid, .. } => aaguid.to_string(),
+        };
+        let (id, key, hardware) = (self.id.clone(), self.key.clone(), self.hardware());
+        credential::Credential { id, kind: CredentialKind::WebAuthn, key, hardware, device }
+    }
+
     /// RFC 8785 canonical JSON: the one form that is stored and hashed.
     pub fn to_canonical(&self) -> String {
         let attestation = match &self.attestation {
@@ -195,8 +178,8 @@ impl Credential {
     /// Reads the canonical form, and no other form of the same credential.
     ///
     /// # Errors
-    /// [`Malformed`] with rule `form`, `schema`, `algorithm`, `point`, `length`, `aaguid`,
-    /// `fingerprint` or `canonical`.
+    /// [`Malformed`] with rule `form`, `schema`, `algorithm`, `point`, `base64url`, `length`,
+    /// `aaguid`, `fingerprint` or `canonical`.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let stored: Stored = serde_json::from_str(text).map_err(|refused| {
             let detail = format!("found {refused}; expected a stored credential");
@@ -218,7 +201,7 @@ impl Credential {
             },
         };
         let credential = Self {
-            id: CredentialId::from_bytes(&decoded("id", &stored.id)?)?,
+            id: CredentialId::parse("id", &stored.id)?,
             key,
             user_handle: UserHandle::from_bytes(&decoded("user_handle", &stored.user_handle)?)?,
             counter: word("counter", &stored.counter)?,

@@ -4,6 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::domain::credential::CredentialId;
 use crate::domain::key::Algorithm;
 use crate::domain::time::Timestamp;
 
@@ -12,7 +13,7 @@ use super::attestation::AttestationObject;
 use super::authenticator_data::AuthenticatorData;
 use super::client_data::{self, Ceremony};
 use super::cose;
-use super::credential::{Attestation, Credential, CredentialId, UserHandle};
+use super::credential::{Attestation, Credential, UserHandle};
 use super::fault::{Fault, Refused};
 use super::registration::Registration;
 use super::relying_party::RelyingParty;

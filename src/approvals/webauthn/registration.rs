@@ -5,9 +5,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::domain::canonical::Value;
+use crate::domain::credential::CredentialId;
 
 use super::client_data::CLIENT_DATA_BYTES_MAX;
-use super::credential::{CredentialId, Transport};
+use super::credential::Transport;
 use super::fault::{Fault, Refused};
 use super::wire::{Object, bytes, head, object};
 
@@ -36,7 +37,7 @@ impl Registration {
     pub fn parse(json: &[u8]) -> Result<Self, Refused> {
         let wire: Wire = object(json, JSON_BYTES_MAX)?;
         let Object(response) = wire.response;
-        let id = head(&wire.id, &wire.raw_id, &wire.r#type)?;
+        let credential_id = head(&wire.id, &wire.raw_id, &wire.r#type)?;
         let member = |name, text: &str, bytes_max| bytes(name, text, 1..=bytes_max);
         let names = response.transports.unwrap_or_default();
         if names.len() > TRANSPORTS_MAX {
@@ -46,8 +47,7 @@ impl Registration {
         }
         let (name, text) = ("attestationObject", &response.attestation_object);
         Ok(Self {
-            credential_id: CredentialId::from_bytes(&id)
-                .map_err(|refused| Fault::Wire(refused.to_string()))?,
+            credential_id,
             client_data: member("clientDataJSON", &response.client_data, CLIENT_DATA_BYTES_MAX)?,
             attestation_object: member(name, text, ATTESTATION_BYTES_MAX)?,
             transports: Transport::known(names.iter().map(String::as_str)),

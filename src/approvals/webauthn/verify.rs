@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::domain::credential::Hardware;
+
 use super::assertion::Assertion;
 use super::attestors::Attestors;
 use super::authenticator_data::AuthenticatorData;
@@ -40,6 +42,17 @@ pub enum HardwareDemand<'a> {
     /// A chain to a root that is pinned, and a model that is on the list: now, not only when it was
     /// enrolled, so that taking away a root or a model acts at once.
     Attested(&'a Attestors),
+}
+
+impl<'a> HardwareDemand<'a> {
+    /// The demand of a tier, in the words of policies.
+    pub fn of(hardware: Hardware, attestors: &'a Attestors) -> Self {
+        match hardware {
+            Hardware::Unproven => Self::Any,
+            Hardware::DeviceBound => Self::Hardware,
+            Hardware::Attested => Self::Attested(attestors),
+        }
+    }
 }
 
 /// What an assertion must be an assertion of.

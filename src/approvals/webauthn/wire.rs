@@ -9,6 +9,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::domain::credential::CredentialId;
+use crate::domain::text::excerpt;
+
 use super::fault::Fault;
 
 /// A `T` that was written as an object; serde would read an array of its members as well.
@@ -89,13 +92,13 @@ pub(super) fn bytes(
 ///
 /// # Errors
 /// [`Fault::Wire`].
-pub(super) fn head(id: &str, raw_id: &str, kind: &str) -> Result<Vec<u8>, Fault> {
+pub(super) fn head(id: &str, raw_id: &str, kind: &str) -> Result<CredentialId, Fault> {
     if kind != "public-key" {
-        let found = crate::domain::text::excerpt(kind);
+        let found = excerpt(kind);
         return Err(Fault::Wire(format!("type: found {found}; expected \"public-key\"")));
     }
     if id != raw_id {
         return Err(Fault::Wire("found an id that is not rawId; expected them equal".to_owned()));
     }
-    bytes("id", id, 1..=super::credential::CREDENTIAL_ID_BYTES_MAX)
+    CredentialId::parse("id", id).map_err(|refused| Fault::Wire(refused.to_string()))
 }

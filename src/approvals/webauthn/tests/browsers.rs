@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::domain::credential::Hardware;
+
 use super::super::*;
 use super::scene::{now, user};
 
@@ -33,6 +35,8 @@ fn what_chromium_answers_is_accepted_as_it_comes() {
         let made = Registration::parse(case["registration"].to_string().as_bytes()).unwrap();
         let credential = enrolment.finish(&made, now()).unwrap();
         assert_eq!(credential.backup_eligible, passkey);
+        let told = if passkey { Hardware::Unproven } else { Hardware::DeviceBound };
+        assert_eq!(credential.hardware(), told);
         let mut counter = credential.counter;
         for touch in case["assertions"].as_array().unwrap() {
             let touch = Assertion::parse(touch.to_string().as_bytes()).unwrap();

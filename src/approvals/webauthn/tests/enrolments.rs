@@ -3,6 +3,8 @@
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 
+use crate::domain::credential::{CredentialId, Hardware};
+
 use super::super::authenticator::{
     AT, Authenticator, BE, BS, Creation, ED, Kind, Maker, UP, UV, bytes, integer, list, map, text,
 };
@@ -200,16 +202,19 @@ fn a_credential_says_what_was_proven() {
     assert_eq!(credential.transports, [Transport::Nfc, Transport::Usb]);
     let Attestation::Attested { aaguid, .. } = credential.attestation else { panic!() };
     assert_eq!(*aaguid.as_bytes(), room.key.aaguid);
+    let registered = credential.registered();
+    assert_eq!((registered.hardware, registered.device), (Hardware::Attested, aaguid.to_string()));
 
     let mut room = Room::new().undemanding();
     room.verification = UserVerification::Discouraged;
     let passkey = room.outcome(|made| made.asked.flags = UP | BE | BS | AT, packed).unwrap();
     assert!(!passkey.user_verified && passkey.backup_eligible);
+    assert_eq!(passkey.registered().hardware, Hardware::Unproven);
     assert_eq!(passkey.attestation, Attestation::None, "nobody asked, so nothing was checked");
 }
 
 fn id_of(key: &Authenticator) -> CredentialId {
-    CredentialId::from_bytes(&key.id).unwrap()
+    CredentialId::from_bytes("id", key.id.clone()).unwrap()
 }
 
 #[test]
