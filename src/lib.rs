@@ -8,16 +8,18 @@
 //! - [`domain`]: every decision, pure: money, parties, policy, limits, the ledger's rules.
 //! - [`ledger`]: the single writer that makes decisions durable, in batches.
 //! - [`hsm`]: threads that own token sessions; the only place that asks for a signature.
+//! - [`approvals`]: evidence of people in, verified approvals out: WebAuthn.
 //! - [`log`]: the verifiable record: Merkle tree, proofs, checkpoints, tiles.
 //! - [`config`]: files in, checked types out.
 //! - [`cli`]: one file per subcommand.
 //! - [`clock`], [`telemetry`]: the only sources of time and of log lines.
 //!
-//! Rooms to come have their places: `approvals` (evidence of people) and `console` (the web pages).
+//! A room to come has its place: `console` (the web pages).
 //!
-//! Dependencies point inward: `http, cli -> pipeline -> {ledger, hsm, log} -> domain`.
+//! Dependencies point inward: `http, cli -> pipeline -> {ledger, hsm, approvals, log} -> domain`.
 //! `tests/architecture.rs` enforces it.
 
+pub mod approvals;
 pub mod cli;
 pub mod clock;
 pub mod config;

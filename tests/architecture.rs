@@ -43,6 +43,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("cryptoki", &["src/hsm/pkcs11"]),
     ("yubikey", &["src/hsm/yubikey"]),
     ("rusqlite", &["src/ledger"]),
+    ("webpki", &["src/approvals"]),
 ];
 
 /// What hands out permission to sign, or takes a signature for a verified one, and the only room

@@ -1,5 +1,7 @@
 //! The vocabulary of the tests: installations, daemons, authorities, callers.
 
+#[allow(dead_code, reason = "the unit tests of src/approvals use it too, and other parts of it")]
+pub(crate) mod authenticator;
 pub(crate) mod authority;
 pub(crate) mod caller;
 pub(crate) mod daemon;
