@@ -18,8 +18,8 @@ pub enum Span {
 }
 
 impl Span {
-    /// The name that the ledger keeps: `lifetime`, `since_touch`, `rolling:` and seconds, or `day:` or `month:`
-    /// and a time zone.
+    /// The name that the ledger keeps: `lifetime`, `since_touch`, `rolling:` and seconds, or `day:`
+    /// or `month:` and a time zone.
     pub fn name(self) -> String {
         match self {
             Self::Lifetime => "lifetime".to_owned(),
