@@ -9,6 +9,7 @@
 //! - [`ledger`]: the single writer that makes decisions durable, in batches.
 //! - [`hsm`]: threads that own token sessions; the only place that asks for a signature.
 //! - [`log`]: the verifiable record: Merkle tree, proofs, checkpoints, tiles.
+//! - [`witness`]: the other side of the record: cosigns the heads of logs that only grow.
 //! - [`config`]: files in, checked types out.
 //! - [`cli`]: one file per subcommand.
 //! - [`clock`], [`telemetry`]: the only sources of time and of log lines.
@@ -28,3 +29,4 @@ pub mod ledger;
 pub mod log;
 pub mod pipeline;
 pub mod telemetry;
+pub mod witness;

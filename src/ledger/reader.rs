@@ -17,8 +17,9 @@ use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
 use super::OpenError;
-use super::sqlite::{StoreError, StoredCheckpoint, audit, leaves, payments, snapshot};
+use super::sqlite::{StoreError, StoredCheckpoint, audit, cosigned, leaves, payments, snapshot};
 
+pub use super::sqlite::cosigned::StoredCosigned;
 pub use super::sqlite::{PaymentWithLeaves, Spent, Standing};
 
 /// Most idle connections that are kept.
@@ -197,6 +198,14 @@ impl Reader {
     /// [`StoreError`].
     pub fn newest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
         self.with(leaves::newest_checkpoint)
+    }
+
+    /// The newest checkpoint of each witness.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn cosigned(&self) -> Result<Vec<StoredCosigned>, StoreError> {
+        self.with(cosigned::all)
     }
 
     /// Checkpoints of the log, newest first, at most so many.

@@ -27,6 +27,7 @@ mod backup;
 mod bindings;
 pub(super) mod clock;
 mod connection;
+pub(super) mod cosigned;
 mod counters;
 mod guard;
 pub(super) mod leaves;
@@ -45,7 +46,7 @@ use merger::Merger;
 use wal::Room;
 
 /// Schema of this release, kept in `PRAGMA user_version`.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// `PRAGMA application_id`: "Csgn".
 const APPLICATION_ID: i64 = 0x4373_676e;
 

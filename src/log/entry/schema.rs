@@ -35,13 +35,15 @@ pub enum Kind {
     TokenUp,
     /// One of the two anchors of a token was not there at start, and was made anew.
     AnchorGone,
+    /// A witness has seen another log under our name, or more of it.
+    WitnessContradicts,
     /// What a caller was refused within a minute without a decision.
     Unserved,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Accepted,
         Self::Denied,
         Self::Signed,
@@ -52,6 +54,7 @@ impl Kind {
         Self::TokenDown,
         Self::TokenUp,
         Self::AnchorGone,
+        Self::WitnessContradicts,
         Self::Unserved,
     ];
 
@@ -68,6 +71,7 @@ impl Kind {
             Self::TokenDown => "token_down",
             Self::TokenUp => "token_up",
             Self::AnchorGone => "anchor_gone",
+            Self::WitnessContradicts => "witness_contradicts",
             Self::Unserved => "unserved",
         }
     }
@@ -103,6 +107,7 @@ impl Kind {
             Self::ClockRefused => [REASON, &[]],
             Self::TokenDown => [TOKEN, REASON],
             Self::TokenUp | Self::AnchorGone => [TOKEN, &[]],
+            Self::WitnessContradicts => [WITNESS, REASON],
             Self::Unserved => [UNSERVED, &[]],
         }
     }
@@ -170,6 +175,7 @@ const DENIED: &[Shape] = &[needed("denial", Form::Denial)];
 const SIGNED: &[Shape] = &[needed("kid", Form::Kid), needed("jws", Form::Digest)];
 const REASON: &[Shape] = &[needed("reason", Form::Text)];
 const TOKEN: &[Shape] = &[needed("token", Form::Text)];
+const WITNESS: &[Shape] = &[needed("witness", Form::Text)];
 const STARTED: &[Shape] =
     &[needed("release", Form::Text), needed("policy", Form::Text), needed("leaves", Form::Count)];
 const UNSERVED: &[Shape] = &[
