@@ -78,7 +78,8 @@ fn init(configured: &Configured, output: &Output) -> Result<Exit, Failure> {
              needs a configuration, a key and a state of its own"
         )));
     }
-    State::check_absent(&config.state_dir).map_err(Failure::broken)?;
+    // First: a wrong PIN leaves its marker there.
+    State::make_place(&config.state_dir).map_err(Failure::broken)?;
     let settings = tokens::settings_in(&config.state_dir, TOKEN, &config.token);
     let public =
         Modules::default().generate(settings, &reference(&config)?).map_err(Failure::broken)?;

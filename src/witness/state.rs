@@ -104,11 +104,15 @@ pub struct State {
 }
 
 impl State {
-    /// Whether there may be a new one in the directory.
+    /// Sees to it that there is a directory, and no state in it.
     ///
     /// # Errors
-    /// [`StateError::Exists`].
-    pub fn check_absent(directory: &Path) -> Result<(), StateError> {
+    /// [`StateError::Exists`] or [`StateError::Io`].
+    pub fn make_place(directory: &Path) -> Result<(), StateError> {
+        let io = |source| StateError::Io { path: directory.to_owned(), source };
+        if !directory.exists() {
+            fs::DirBuilder::new().mode(0o700).create(directory).map_err(io)?;
+        }
         let file = directory.join(FILE);
         if file.exists() { Err(StateError::Exists(file)) } else { Ok(()) }
     }
@@ -118,11 +122,7 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn create(directory: &Path, witness: &VerifierKey) -> Result<(), StateError> {
-        let io = |source| StateError::Io { path: directory.to_owned(), source };
-        Self::check_absent(directory)?;
-        if !directory.exists() {
-            fs::DirBuilder::new().mode(0o700).create(directory).map_err(io)?;
-        }
+        Self::make_place(directory)?;
         let mut state = Self {
             directory: directory.to_owned(),
             witness: witness.to_string(),

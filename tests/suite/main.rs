@@ -30,3 +30,4 @@ mod start;
 mod steps;
 mod time;
 mod tokens;
+mod witnesses;

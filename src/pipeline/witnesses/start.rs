@@ -14,10 +14,11 @@ use crate::log::checkpoint::Checkpoint;
 use crate::log::message::AuditMessage;
 use crate::log::note::{Note, VerifierKey};
 use crate::log::tree::{Hash, TreeHead};
+use crate::log::witness::{AddCheckpoint, Answer, cosignature};
 use crate::pipeline::checkpoints::Audit;
 use crate::pipeline::tree::Tree;
 
-use super::submission::{OwnTree, Submission, Unwitnessed};
+use super::submission::{OwnTree, Shown, Submission, Unwitnessed};
 use super::{Witness, Witnesses};
 
 /// Pause between looks at whether the token has signed.
@@ -77,6 +78,29 @@ pub fn empty(hsm: &Hsm, audit: &Audit) -> Result<String, Contradicted> {
         return Ok(Note::new(text, line).to_string());
     }
     Err(own(&"the audit key did not sign in time"))
+}
+
+/// How many leaves of this log a witness has seen. Changes nothing there. Blocks.
+///
+/// # Errors
+/// [`Unwitnessed`].
+pub fn seen(witness: &Witness, note: &str) -> Result<u64, Unwitnessed> {
+    let own = |refused: &dyn std::fmt::Display| Unwitnessed::OwnLog(refused.to_string());
+    let note = Note::parse(note.as_bytes()).map_err(|refused| own(&refused))?;
+    let checkpoint = Checkpoint::parse(note.unverified_text().clone());
+    let size = checkpoint.map_err(|refused| own(&refused))?.head().size;
+    // As if it had seen this very checkpoint: if it has not, it tells what it has seen.
+    let request = AddCheckpoint::new(size, Vec::new(), note.clone());
+    let request = request.map_err(|refused| own(&refused))?.to_string();
+    let reply = witness.line.add_checkpoint(&request).map_err(Unwitnessed::Unreachable)?;
+    match Answer::parse(reply.status, &reply.media_type, &reply.body)? {
+        Answer::Cosigned(lines) => Ok(cosignature(&note, lines, &witness.key).map(|_| size)?),
+        Answer::Conflict { seen } => Ok(seen),
+        Answer::Refused { status: 422, .. } if size > 0 => {
+            Err(Unwitnessed::Forked { seen: size, shown: Shown::Nothing })
+        }
+        Answer::Refused { status, detail } => Err(Unwitnessed::Refused { status, detail }),
+    }
 }
 
 /// Asks all witnesses at once, each within its own time. `note` is our newest checkpoint, or that of
