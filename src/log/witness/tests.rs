@@ -153,7 +153,9 @@ fn every_refusal_comes_in_the_order_of_the_specification() {
     let (note_other, note_0) = (note(&other), note(&[]));
     // Known, seen, old, proof, note; each has only what comes after its own fault wrong besides.
     let (known, unknown) = (Some(&keys[..]), None);
-    let cases: Vec<(_, &TreeHead, u64, &[Hash], &Note, u16, Option<Refusal>)> = vec![
+    type Row<'a> =
+        (Option<&'a [VerifierKey]>, &'a TreeHead, u64, &'a [Hash], &'a Note, u16, Option<Refusal>);
+    let cases: Vec<Row<'_>> = vec![
         (
             unknown,
             &seen,

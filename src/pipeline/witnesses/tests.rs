@@ -148,7 +148,7 @@ impl Scene {
             key: self.key.verifier.clone(),
             required_at_start: false,
             signing_waits: false,
-            line: Arc::clone(there) as Arc<dyn WitnessLine>,
+            line: there.clone(),
         };
         let head = log.head(log.published);
         let note = Note::parse(self.log.note(ORIGIN, head).as_bytes()).unwrap();
