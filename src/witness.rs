@@ -95,13 +95,11 @@ impl Witness {
         // One at a time: the head that is judged by must still be the newest when it is replaced.
         let state = Arc::clone(&self.state).lock_owned().await;
         let checkpoint = judge(keys, &self.seen(&state, origin), &request);
-        let checkpoint = checkpoint.inspect_err(|refused| {
-            tracing::warn!(origin, %refused, "not cosigned");
-        })?;
+        let checkpoint = checkpoint.inspect_err(|refused| tell(refused, &request))?;
         let line = self.sign(checkpoint).await?;
         let size = checkpoint.head().size;
         self.remember(state, origin, by(request.note(), keys, &line)).await?;
-        tracing::info!(origin, size, "cosigned");
+        tracing::debug!(origin, size, "cosigned");
         Ok(line)
     }
 
@@ -152,6 +150,16 @@ impl Witness {
         let (origin, note) = (origin.to_owned(), note.to_string());
         let written = tokio::task::spawn_blocking(move || state.put(&origin, note)).await;
         written.unwrap_or(Err(StateError::Interrupted)).map_err(NotCosigned::State)
+    }
+}
+
+/// Only who holds the key of a log gets as far as a proof that fails: that note may be evidence.
+/// Everything else anybody could have logged.
+fn tell(refused: &Refusal, request: &AddCheckpoint) {
+    let origin = request.origin();
+    match refused.status() {
+        422 => tracing::warn!(origin, %refused, note = %request.note(), "not cosigned"),
+        _ => tracing::debug!(origin, %refused, "not cosigned"),
     }
 }
 

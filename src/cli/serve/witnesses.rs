@@ -1,6 +1,8 @@
 //! Witnesses of the log: who they are, what they are asked before the start, and what keeps them up
 //! to date.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -12,6 +14,9 @@ use crate::pipeline::checkpoints::{Audit, Found};
 use crate::pipeline::witnesses::{Cosigner, Witnesses, start};
 
 use super::super::output::Failure;
+
+/// Longest that the end of the log may take to be cosigned.
+const END_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The witnesses of the deployment, each asked what it has seen of this log.
 pub(super) fn asked(
@@ -50,11 +55,13 @@ pub(super) async fn keep(cosigners: &mut Vec<Cosigner>, stopping: &watch::Receiv
     }
 }
 
-/// Has the end of the log cosigned.
+/// Has the end of the log cosigned by those who answer soon.
 pub(super) async fn finish(cosigners: &mut Vec<Cosigner>) {
     let mut working = JoinSet::new();
     for mut cosigner in cosigners.drain(..) {
         working.spawn(async move { cosigner.submit().await });
     }
-    working.join_all().await;
+    if tokio::time::timeout(END_WAIT_MAX, working.join_all()).await.is_err() {
+        tracing::warn!("the end of the log is not cosigned; the next start submits it");
+    }
 }

@@ -156,7 +156,7 @@ impl Scene {
     }
 
     /// Does something with the ledger as a daemon has it.
-    fn within<T>(&self, work: impl AsyncFnOnce(&Ledger) -> T) -> T {
+    pub(crate) fn within<T>(&self, work: impl AsyncFnOnce(&Ledger) -> T) -> T {
         let (ledger, writer) = self.open();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let done = runtime.block_on(work(&ledger));

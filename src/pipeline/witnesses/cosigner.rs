@@ -40,7 +40,12 @@ impl Cosigner {
         let mut shown = self.pipeline.published.subscribe();
         loop {
             drop(shown.borrow_and_update());
-            self.submit().await;
+            // A witness that is slow keeps nobody from stopping: what it may still cosign of this
+            // is asked for again.
+            tokio::select! {
+                () = self.submit() => {}
+                () = told(stopping) => return,
+            }
             let next = async {
                 match self.pause.is_zero() {
                     true => drop(shown.changed().await),

@@ -251,3 +251,59 @@ fn a_witness_that_is_wrong_stops_nothing() {
     let found = scene.submit(&log, 0, &there).unwrap_err();
     assert!(matches!(found, Unwitnessed::Answer(AnswerError::NotByKey { count: 1, .. })));
 }
+
+#[test]
+fn what_was_cosigned_is_read_back_and_held_to_both_keys() {
+    use crate::ledger::sqlite::StoredCheckpoint;
+    let scene = crate::log::tests::scene::Scene::with_payments(1, 5);
+    let (witness, other) = (LogKey::of_witness("a"), LogKey::of_witness("b"));
+    let mut note = Note::parse(scene.checkpoint().as_bytes()).unwrap();
+    let text = note.unverified_text().as_str().to_owned();
+    let size = Checkpoint::parse(note.unverified_text().clone()).unwrap().head().size;
+    let line = witness.signed(&text, Timestamp::from_unix_ms(9_000));
+    note.add(line.unverified_signatures()[0].clone()).unwrap();
+    let cosigned = StoredCheckpoint {
+        size,
+        made_at: Timestamp::from_unix_ms(0),
+        note: note.to_string(),
+        tiles: Vec::new(),
+        cosigned_by: Some(witness.verifier.to_string()),
+    };
+    scene.within(async |ledger| ledger.keep(cosigned).await.unwrap());
+    // The checkpoint has it too, and nothing else about it has changed.
+    let stored = scene.reader().newest_checkpoint().unwrap().unwrap();
+    assert_eq!((stored.size, stored.note), (size, note.to_string()));
+    assert!(stored.made_at > Timestamp::from_unix_ms(0));
+
+    let scripted = Scene::new();
+    let load = |key: &LogKey| {
+        let witness = Witness {
+            name: "second".to_owned(),
+            key: key.verifier.clone(),
+            required_at_start: false,
+            signing_waits: true,
+            line: scripted.witness(Habit::Gone, TreeHead::EMPTY),
+        };
+        let key = crate::domain::key::KeyId::parse("key", "audit").unwrap();
+        let audit = Audit { key, verifier: scene.audit.verifier.clone() };
+        Witnesses::load(vec![witness], &scene.reader(), &audit)
+    };
+    let loaded = load(&witness).unwrap();
+    assert_eq!((loaded.covered(), loaded.best.borrow().note.as_ref()), (size, &*note.to_string()));
+    assert!(loaded.let_leave(size - 1) && !loaded.let_leave(size));
+    // What another witness has cosigned says nothing about this one.
+    let loaded = load(&other).unwrap();
+    assert_eq!((loaded.covered(), loaded.let_leave(0)), (0, false));
+
+    for (sql, expected) in [
+        ("UPDATE cosigned SET size = size + 1", "it is of "),
+        ("UPDATE cosigned SET note = replace(note, 'pay.', 'pax.')", "not signed by a known key"),
+        ("UPDATE cosigned SET note = 'x'", "no signatures"),
+    ] {
+        crate::ledger::tests::tamper(&scene.ledger(), sql);
+        let refused = load(&witness).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("restore the ledger from a backup"), "{sql}: {refused}");
+        let is_told = refused.contains(expected) || refused.contains("does not verify");
+        assert!(is_told, "{sql}: {refused}");
+    }
+}
