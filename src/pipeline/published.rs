@@ -39,7 +39,8 @@ impl Pipeline {
     }
 
     /// The receipt of a signed payment; waits for a checkpoint that covers it, and a little for a
-    /// witness that works: one that is cosigned is preferred. `None` if it is not signed, its signature may not leave yet, or no checkpoint was made in time.
+    /// witness that works: one that is cosigned is preferred. `None` if it is not signed, its
+    /// signature may not leave yet, or no checkpoint was made in time.
     ///
     /// # Errors
     /// [`Refusal`] if the ledger cannot be read.

@@ -42,7 +42,9 @@ pub enum StateError {
     #[error("another witness holds {}; stop it first", .0.display())]
     Locked(PathBuf),
     /// The file is not what was written.
-    #[error("{} is not as a witness wrote it: {found}; it must not cosign any more", path.display())]
+    #[error(
+        "{} is not as a witness wrote it: {found}; it must not cosign any more", path.display()
+    )]
     Torn {
         /// The file.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! The body of `add-checkpoint`: the size that the witness knows, a consistency proof, and the note.
+//! The body of `add-checkpoint`: the size that the witness knows, a consistency proof, the note.
 
 use std::fmt;
 

@@ -103,8 +103,8 @@ pub fn seen(witness: &Witness, note: &str) -> Result<u64, Unwitnessed> {
     }
 }
 
-/// Asks all witnesses at once, each within its own time. `note` is our newest checkpoint, or that of
-/// the empty tree where there is none. Blocks.
+/// Asks all witnesses at once, each within its own time. `note` is our newest checkpoint, or that
+/// of the empty tree where there is none. Blocks.
 ///
 /// # Errors
 /// [`Contradicted`]: nothing may be signed with this ledger.
