@@ -24,6 +24,7 @@ mod reconcile;
 mod serve;
 mod simulate;
 mod tokens;
+mod witness;
 
 use output::{Exit, Failure, Output};
 
@@ -91,6 +92,11 @@ enum Command {
         #[command(subcommand)]
         command: receipt::ReceiptCommand,
     },
+    /// Run a witness: watch the logs of other machines, and cosign what only grows.
+    Witness {
+        #[command(subcommand)]
+        command: witness::WitnessCommand,
+    },
     /// Compare what a bank or rail executed with what was signed.
     Reconcile(reconcile::Reconcile),
     /// Find out what is wrong with this installation, and how to mend it.
@@ -137,6 +143,7 @@ pub fn run() -> ExitCode {
         Command::Clock { command } => clock::run(&command, &output),
         Command::Log { command } => log::run(&command, &output),
         Command::Receipt { command } => receipt::run(&command, &output),
+        Command::Witness { command } => witness::run(&command, &output),
         Command::Reconcile(reconcile) => reconcile::run(&reconcile, &output),
         Command::Doctor(deployed) => doctor::run(&deployed, &output),
         Command::Openapi => openapi(&output),

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 pub mod client;
 pub mod deployment;
 pub mod policy;
+pub mod witness;
 
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

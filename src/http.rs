@@ -8,6 +8,7 @@
 //! - [`wire`], `body`: JSON in and out. [`problem`]: refusals as RFC 9457 documents.
 //! - [`payments`], [`keys`], [`public`], [`log`], [`operations`]: one file per resource.
 //! - [`document`]: the OpenAPI document. [`metrics`]: figures.
+//! - [`witness`]: what a witness serves, and the way to one.
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub mod problem;
 pub mod public;
 pub mod tls;
 pub mod wire;
+pub mod witness;
 
 use problem::Problem;
 

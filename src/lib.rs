@@ -10,6 +10,7 @@
 //! - [`hsm`]: threads that own token sessions; the only place that asks for a signature.
 //! - [`approvals`]: evidence of people in, verified approvals out: WebAuthn.
 //! - [`log`]: the verifiable record: Merkle tree, proofs, checkpoints, tiles.
+//! - [`witness`]: the other side of the record: cosigns the heads of logs that only grow.
 //! - [`config`]: files in, checked types out.
 //! - [`cli`]: one file per subcommand.
 //! - [`clock`], [`telemetry`]: the only sources of time and of log lines.
@@ -30,3 +31,4 @@ pub mod ledger;
 pub mod log;
 pub mod pipeline;
 pub mod telemetry;
+pub mod witness;

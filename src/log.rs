@@ -18,6 +18,7 @@
 //! - [`message`]: what an audit key may be asked to sign: a checkpoint or a cosignature of one.
 //! - [`tile`]: paths and bytes of tiles and entry bundles (`c2sp.org/tlog-tiles`).
 //! - [`verify`]: checking a whole log, leaf by leaf.
+//! - [`witness`]: what passes between a log and its witnesses (`c2sp.org/tlog-witness`).
 #![deny(clippy::indexing_slicing)]
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
@@ -32,6 +33,7 @@ pub mod receipt;
 pub mod tile;
 pub mod tree;
 pub mod verify;
+pub mod witness;
 
 #[cfg(test)]
 pub(crate) mod tests;

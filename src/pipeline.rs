@@ -35,11 +35,13 @@ mod refusal;
 pub mod release;
 mod tree;
 pub mod unserved;
+pub mod witnesses;
 
 pub use asked::Cancelled;
 use checkpoints::{Audit, Checkpointer, Found, Published};
 use in_flight::InFlight;
 pub use refusal::Refusal;
+use witnesses::Witnesses;
 
 /// Longest that a submission waits for its signature before it is told to come back.
 const SUBMISSION_WAIT: Duration = Duration::from_secs(10);
@@ -72,6 +74,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Who signs the heads of the log.
     pub audit: Audit,
+    /// Who cosigns them.
+    pub witnesses: Witnesses,
     /// Longest that a signature may take before its attempt is given up.
     pub signing_wait: Duration,
 }

@@ -52,16 +52,16 @@ fn check_algorithm(id: &KeyId, purpose: Purpose, found: Algorithm, problems: &mu
     }
 }
 
-/// A signature that waits for an anchor needs a token that keeps one.
+/// A signature that waits to be covered needs a token that keeps anchors, or a witness.
 fn check_anchored(deployment: &Deployment, policy: &Policy, problems: &mut Problems) {
-    if deployment.tokens.values().any(|token| token.anchors) {
+    if deployment.tokens.values().any(|token| token.anchors) || !deployment.witnesses.is_empty() {
         return;
     }
     for (id, _) in policy.keys.iter().filter(|(_, key)| key.anchored_from.is_some()) {
         problems.note(
             format!("keys.{id}.anchored_from"),
-            "no token of the deployment keeps anchors, so these payments would wait for ever; \
-             let one keep them, or remove this",
+            "no token of the deployment keeps anchors and there is no witness, so these payments \
+             would wait for ever; let a token keep them, add a [[witness]], or remove this",
         );
     }
 }

@@ -22,6 +22,8 @@ use crate::ledger::sqlite::Store;
 use super::output::{Exit, Failure, Output};
 use super::{Deployed, agreement, keys};
 
+mod witnesses;
+
 /// Longest that a running daemon may take to answer.
 const DAEMON_WAIT_MAX: Duration = Duration::from_secs(3);
 
@@ -85,6 +87,7 @@ pub(super) fn run(deployed: &Deployed, output: &Output) -> Result<Exit, Failure>
         for key in keys::look_at_keys(&deployment) {
             examination.note(&format!("key {}", key.name()), key.verdict());
         }
+        witnesses::look(&mut examination, &deployment);
         look_at_daemon(&mut examination, deployment.operations.listen);
     }
     let findings = examination.0;

@@ -2,11 +2,13 @@
 
 use clap::Subcommand;
 
+use super::Deployed;
 use super::output::{Exit, Failure, Output};
 
 pub(super) mod directory;
 mod export;
 mod filter;
+mod key;
 mod line;
 mod show;
 pub(super) mod source;
@@ -24,6 +26,8 @@ pub(super) enum LogCommand {
     Show(Box<show::Show>),
     /// Show the newest decisions, and each that follows.
     Tail(tail::Tail),
+    /// Print the key that verifies the log, from its token.
+    Key(Deployed),
     /// Write the log as C2SP tiles that other software can verify.
     Export(export::Export),
 }
@@ -33,6 +37,7 @@ pub(super) fn run(command: &LogCommand, output: &Output) -> Result<Exit, Failure
         LogCommand::Verify(verify) => verify::run(verify, output),
         LogCommand::Show(show) => show::run(show, output),
         LogCommand::Tail(tail) => tail::run(tail, output),
+        LogCommand::Key(deployed) => key::run(deployed, output),
         LogCommand::Export(export) => export::run(export, output),
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use crate::log::note::VerifierKey;
+use crate::log::note::{KeyError, SignatureKind, VerifierKey};
 use crate::log::receipt::{self, RECEIPT_BYTES_MAX, Receipt, Verified};
 
 use super::output::{Exit, Failure, Output};
@@ -26,11 +26,35 @@ pub(super) enum ReceiptCommand {
         /// The log's key, name+id+base64; may be repeated, for witnesses too.
         #[arg(long = "key", value_name = "VKEY", required = true)]
         keys: Vec<VerifierKey>,
+        /// The key of a witness that must have cosigned; may be repeated.
+        #[arg(long = "witness", value_name = "VKEY", value_parser = witness_key)]
+        witnesses: Vec<VerifierKey>,
     },
 }
 
+/// Reads the key of a witness.
+pub(super) fn witness_key(text: &str) -> Result<VerifierKey, String> {
+    let key: VerifierKey = text.parse().map_err(|refused: KeyError| refused.to_string())?;
+    match key.kind() {
+        SignatureKind::CosignatureV1 => Ok(key),
+        _ => Err("it is the key of a log; expected that of a witness, of type 0x04".to_owned()),
+    }
+}
+
+/// All keys once: a key that is known twice would be ambiguous.
+pub(super) fn all_keys(keys: &[VerifierKey], witnesses: &[VerifierKey]) -> Vec<VerifierKey> {
+    let mut all: Vec<VerifierKey> = Vec::new();
+    for key in keys.iter().chain(witnesses) {
+        if !all.contains(key) {
+            all.push(key.clone());
+        }
+    }
+    all
+}
+
 pub(super) fn run(command: &ReceiptCommand, output: &Output) -> Result<Exit, Failure> {
-    let ReceiptCommand::Verify { file, jwks, keys } = command;
+    let ReceiptCommand::Verify { file, jwks, keys, witnesses } = command;
+    let keys = all_keys(keys, witnesses);
     let key_set = read(jwks, KEY_SET_BYTES_MAX)?;
     let key_set = receipt::public_keys(&key_set)
         .map_err(|refused| Failure::broken(format!("{}: {refused}", jwks.display())))?;
@@ -38,7 +62,7 @@ pub(super) fn run(command: &ReceiptCommand, output: &Output) -> Result<Exit, Fai
         |refused: String| Failure::alarm(format!("{} proves nothing: {refused}", file.display()));
     let receipt = Receipt::parse(&read(file, RECEIPT_BYTES_MAX)?)
         .map_err(|refused| not_proven(refused.to_string()))?;
-    let verified = receipt::verify(&receipt, &key_set, keys)
+    let verified = receipt::verify(&receipt, &key_set, &keys, witnesses)
         .map_err(|refused| not_proven(refused.to_string()))?;
     output.show(&verified, |verified| told(verified, output))?;
     Ok(Exit::Done)

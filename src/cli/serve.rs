@@ -13,15 +13,17 @@ use crate::http::listener::Listener;
 use crate::pipeline::Pipeline;
 use crate::pipeline::anchors::Anchorer;
 use crate::pipeline::checkpoints::Checkpointer;
+use crate::pipeline::witnesses::Cosigner;
 
 use super::output::{Exit, Failure, Output};
 use super::{Deployed, agreement};
 
 mod assembly;
 mod chores;
+mod witnesses;
 
-pub(super) use assembly::audit_of;
 use assembly::{Daemon, Services};
+pub(super) use assembly::{audit_of, bound};
 
 /// Longest that payments being signed may take to finish at the end.
 const IDLE_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -46,7 +48,8 @@ pub(super) fn run(deployed: &Deployed, output: &Output) -> Result<Exit, Failure>
     }
     let daemon = assembly::build(&deployment, policy, Clock::system())?;
     let Daemon { services, checkpointer, anchorer, hsm, writer } = daemon;
-    let record = Record { checkpointer, anchorer };
+    let cosigners = services.pipeline.cosigners();
+    let record = Record { checkpointer, anchorer, cosigners };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")
@@ -114,28 +117,34 @@ async fn serve(
     Ok(())
 }
 
-/// What signs the heads of the log, and has the tokens remember them.
+/// What signs the heads of the log, has the tokens remember them and the witnesses cosign them.
 struct Record {
     checkpointer: Checkpointer,
     anchorer: Anchorer,
+    cosigners: Vec<Cosigner>,
 }
 
 impl Record {
     /// Works until `stopping` is true.
     async fn keep(&mut self, pipeline: &Pipeline, stopping: watch::Receiver<bool>) {
-        let (mut one, mut other) = (stopping.clone(), stopping);
-        tokio::join!(self.checkpointer.run(&mut one), self.anchorer.run(pipeline, &mut other));
+        let (mut one, mut other) = (stopping.clone(), stopping.clone());
+        tokio::join!(
+            self.checkpointer.run(&mut one),
+            self.anchorer.run(pipeline, &mut other),
+            witnesses::keep(&mut self.cosigners, &stopping),
+        );
     }
 
-    /// Signs and anchors the end.
+    /// Signs and anchors the end, and has it cosigned by those who answer.
     async fn finish(&mut self, pipeline: &Pipeline) {
         self.checkpointer.make().await;
-        self.anchorer.write(pipeline).await;
+        let cosigned = witnesses::finish(&mut self.cosigners);
+        tokio::join!(self.anchorer.write(pipeline), cosigned);
     }
 }
 
 /// One line that scripts wait for: everything listens now, and where.
-fn announce(listeners: &[Listener], output: &Output) -> Result<(), Failure> {
+pub(super) fn announce(listeners: &[Listener], output: &Output) -> Result<(), Failure> {
     let mut places = Vec::new();
     for listener in listeners {
         places.push((listener.name, listener.address().map_err(Failure::broken)?));
@@ -153,19 +162,19 @@ fn announce(listeners: &[Listener], output: &Output) -> Result<(), Failure> {
 }
 
 /// SIGTERM and SIGINT, caught from the moment that this is made.
-struct StopSignals {
+pub(super) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl StopSignals {
-    fn new() -> Result<Self, Failure> {
+    pub(super) fn new() -> Result<Self, Failure> {
         let caught = |kind| signal(kind).map_err(Failure::broken);
         let terminate = caught(SignalKind::terminate())?;
         Ok(Self { terminate, interrupt: caught(SignalKind::interrupt())? })
     }
 
-    async fn either(mut self) {
+    pub(super) async fn either(mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -1,5 +1,7 @@
 //! From the deployment file to tokens: the same way for the daemon and for every command.
 
+use std::path::Path;
+
 use crate::config::deployment::{Deployment, KeyBinding, PinLocation, TokenSettings};
 use crate::domain::key::KeyId;
 use crate::hsm::{KeyReference, PinSource, Pkcs11Settings};
@@ -10,6 +12,11 @@ pub(super) fn settings(
     name: &str,
     token: &TokenSettings,
 ) -> Pkcs11Settings {
+    settings_in(&deployment.state_dir, name, token)
+}
+
+/// The same, where there is no deployment but a directory for the wrong-PIN marker.
+pub(super) fn settings_in(state_dir: &Path, name: &str, token: &TokenSettings) -> Pkcs11Settings {
     Pkcs11Settings {
         name: name.to_owned(),
         module: token.module.clone(),
@@ -20,7 +27,7 @@ pub(super) fn settings(
             PinLocation::Credential(name) => PinSource::Credential(name.clone()),
             PinLocation::Prompt => PinSource::Prompt,
         },
-        state_dir: deployment.state_dir.clone(),
+        state_dir: state_dir.to_owned(),
         takes_turns: token.sessions == 1,
     }
 }

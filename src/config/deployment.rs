@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::key::{Algorithm, KeyId, Kid};
 use crate::domain::time::Duration;
+use crate::log::note::VerifierKey;
 
 use super::{ConfigError, Problems, parse, read};
 
-mod file;
+pub(super) mod file;
 
 /// A checked deployment. Paths are absolute or relative to the working directory.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Deployment {
     pub keys: BTreeMap<KeyId, KeyBinding>,
     /// The log of decisions.
     pub audit: Audit,
+    /// Who cosigns the log from elsewhere.
+    pub witnesses: Vec<WitnessEntry>,
     /// Log lines.
     pub log: Log,
 }
@@ -135,6 +138,25 @@ pub struct Audit {
     pub key: KeyId,
     /// Longest that the anchors on the tokens may be behind the log.
     pub anchor_interval: Duration,
+}
+
+/// A witness of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessEntry {
+    /// Its name with us, for messages and metrics.
+    pub name: String,
+    /// Submission prefix, without a slash at its end: https, or http on loopback.
+    pub url: String,
+    /// What verifies its cosignatures.
+    pub key: VerifierKey,
+    /// Authority of its TLS certificate, PEM; always there with https.
+    pub ca: Option<PathBuf>,
+    /// Longest that it may take to answer.
+    pub timeout: Duration,
+    /// Whether the daemon refuses to start while it cannot be asked.
+    pub required_at_start: bool,
+    /// Whether signatures wait until it has cosigned their leaf.
+    pub signing_waits: bool,
 }
 
 /// Log lines.

@@ -44,6 +44,7 @@ pub(super) fn public_routes() -> OpenApiRouter<Pipeline> {
         .routes(routes!(public::key_set))
         .routes(routes!(public::document))
         .routes(routes!(log::checkpoint))
+        .routes(routes!(log::cosigned))
         .routes(routes!(log::key))
         .routes(routes!(log::tile))
 }

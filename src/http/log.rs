@@ -43,6 +43,24 @@ pub(super) async fn checkpoint(State(pipeline): State<Pipeline>) -> Result<Kept<
     Ok(kept("text/plain; charset=utf-8", FOR_NOW, published.note.to_string()))
 }
 
+/// The newest checkpoint that a witness has cosigned (`c2sp.org/tlog-cosignature`), for those who
+/// believe no other.
+#[utoipa::path(
+    get, path = "/log/cosigned", tag = "public",
+    responses(
+        (status = 200, body = String, content_type = "text/plain", description = "a signed note"),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json",
+            description = "none was cosigned yet"),
+    )
+)]
+pub(super) async fn cosigned(State(pipeline): State<Pipeline>) -> Result<Kept<String>, Problem> {
+    let cosigned = pipeline.cosigned();
+    if cosigned.size == 0 {
+        return Err(Problem::not_found("checkpoint that a witness has cosigned"));
+    }
+    Ok(kept("text/plain; charset=utf-8", FOR_NOW, cosigned.note.to_string()))
+}
+
 /// The key that verifies checkpoints, as `c2sp.org/signed-note` writes it. Take it from somebody
 /// whom you trust: what is published here can only be compared with it.
 #[utoipa::path(

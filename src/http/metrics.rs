@@ -36,6 +36,11 @@ struct OfToken {
     token: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfWitness {
+    witness: String,
+}
+
 /// Counters and gauges of the process.
 pub struct Metrics {
     registry: Registry,
@@ -53,6 +58,10 @@ pub struct Metrics {
     log_leaves: Gauge,
     log_signed: Gauge,
     log_anchored: Gauge,
+    halted: Gauge,
+    witness_up: Family<OfWitness, Gauge>,
+    witness_cosigned: Family<OfWitness, Gauge>,
+    witness_behind: Family<OfWitness, Gauge>,
 }
 
 impl Default for Metrics {
@@ -73,6 +82,10 @@ impl Default for Metrics {
             log_leaves: Gauge::default(),
             log_signed: Gauge::default(),
             log_anchored: Gauge::default(),
+            halted: Gauge::default(),
+            witness_up: Family::default(),
+            witness_cosigned: Family::default(),
+            witness_behind: Family::default(),
         };
         metrics.register();
         metrics
@@ -98,6 +111,13 @@ impl Metrics {
         ] {
             all.register(name, help, family.clone());
         }
+        for (name, help, family) in [
+            ("witness_up", "Whether the witness cosigned when last asked", &self.witness_up),
+            ("witness_cosigned", "Leaves that the witness has cosigned", &self.witness_cosigned),
+            ("witness_behind", "Signed leaves that it has not", &self.witness_behind),
+        ] {
+            all.register(name, help, family.clone());
+        }
         for (name, help, gauge) in [
             ("ledger_commits", "Batches committed since start", &self.ledger_commits),
             ("ledger_commands", "Commands in those batches", &self.ledger_commands),
@@ -106,6 +126,7 @@ impl Metrics {
             ("log_leaves", "Leaves in the log", &self.log_leaves),
             ("log_signed", "Leaves that the newest checkpoint covers", &self.log_signed),
             ("log_anchored", "Leaves that a token remembers", &self.log_anchored),
+            ("halted", "Whether signing waits for a person", &self.halted),
         ] {
             all.register(name, help, gauge.clone());
         }
@@ -130,6 +151,8 @@ impl Metrics {
         self.log_leaves.set(number(pipeline.ledger().log_size()));
         self.log_signed.set(number(pipeline.published().size));
         self.log_anchored.set(number(pipeline.anchored()));
+        self.halted.set(pipeline.halted().is_some().into());
+        self.of_witnesses(pipeline);
         if let Some(in_doubt) = in_doubt {
             self.in_doubt.set(in_doubt.into());
         }
@@ -137,6 +160,18 @@ impl Metrics {
         match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
             Ok(()) => text,
             Err(refused) => format!("# {refused}\n"),
+        }
+    }
+
+    fn of_witnesses(&self, pipeline: &Pipeline) {
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let signed = pipeline.published().size;
+        for witness in pipeline.witnesses() {
+            let of = OfWitness { witness: witness.name };
+            self.witness_up.get_or_create(&of).set(witness.trouble.is_none().into());
+            self.witness_cosigned.get_or_create(&of).set(number(witness.cosigned));
+            let behind = signed.saturating_sub(witness.cosigned);
+            self.witness_behind.get_or_create(&of).set(number(behind));
         }
     }
 

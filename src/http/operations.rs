@@ -41,7 +41,8 @@ pub struct ReadinessAnswer {
 /// A part that signing needs.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PartAnswer {
-    /// `ledger`, `callers`, `anchor`, `log`, or `token ` and its name.
+    /// `ledger`, `callers`, `anchor`, `log`, `token ` and its name, or `witness ` and the name of
+    /// one that signing waits for.
     pub name: String,
     /// Whether it is well.
     pub ready: bool,
@@ -93,6 +94,10 @@ pub(super) async fn ready(State(operations): State<Operations>) -> Response {
     let halted = pipeline.halted().map(|why| why.to_string());
     parts.push(PartAnswer::new("anchor", halted));
     parts.push(PartAnswer::new("log", pipeline.published().trouble.map(|why| why.to_string())));
+    for witness in pipeline.witnesses().into_iter().filter(|witness| witness.signing_waits) {
+        let reason = witness.trouble.map(|why| why.to_string());
+        parts.push(PartAnswer::new(format!("witness {}", witness.name), reason));
+    }
     for token in pipeline.tokens() {
         let reason = (!token.up).then(|| token.reason.unwrap_or_default());
         parts.push(PartAnswer::new(format!("token {}", token.name), reason));

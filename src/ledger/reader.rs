@@ -22,9 +22,10 @@ use crate::domain::time::Timestamp;
 
 use super::OpenError;
 use super::sqlite::{
-    StoreError, StoredCheckpoint, audit, leaves, open, payments, snapshot, statements,
+    StoreError, StoredCheckpoint, audit, cosigned, leaves, open, payments, snapshot, statements,
 };
 
+pub use super::sqlite::cosigned::StoredCosigned;
 pub use super::sqlite::open::Due;
 pub use super::sqlite::{PaymentWithLeaves, Spent, Standing};
 
@@ -234,6 +235,14 @@ impl Reader {
     /// [`StoreError`].
     pub fn newest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
         self.with(leaves::newest_checkpoint)
+    }
+
+    /// The newest checkpoint of each witness.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn cosigned(&self) -> Result<Vec<StoredCosigned>, StoreError> {
+        self.with(cosigned::all)
     }
 
     /// Checkpoints of the log, newest first, at most so many.

@@ -26,6 +26,7 @@ mod backup;
 mod bindings;
 pub(super) mod clock;
 mod connection;
+pub(super) mod cosigned;
 mod counters;
 mod guard;
 pub(super) mod leaves;

@@ -20,6 +20,7 @@ mod fault;
 mod ledger;
 mod payments;
 mod tiles;
+mod witnesses;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use ledger::{LeavesOf, agrees};
 use payments::Payments;
 pub use payments::Sums;
 pub use tiles::same_tile;
+pub use witnesses::{Cosigned, cosigned};
 
 /// Checks a log while its leaves come in.
 #[derive(Debug)]

@@ -131,6 +131,11 @@ impl Found {
         self.published.size
     }
 
+    /// The newest checkpoint, a signed note; empty if there is none.
+    pub fn note(&self) -> &str {
+        &self.published.note
+    }
+
     /// Splits what was found into the part that grows and the part that is shown.
     pub(super) fn part(self) -> (Growth, watch::Sender<Published>) {
         (self.growth, watch::Sender::new(self.published))
@@ -209,8 +214,13 @@ impl Checkpointer {
         }
         let note = self.signed(grown.head()).await?;
         let made_at = self.pipeline.now();
-        let checkpoint =
-            StoredCheckpoint { size, made_at, note: note.to_string(), tiles: stored(tiles) };
+        let checkpoint = StoredCheckpoint {
+            size,
+            made_at,
+            note: note.to_string(),
+            tiles: stored(tiles),
+            cosigned_by: None,
+        };
         let note: Arc<str> = checkpoint.note.as_str().into();
         self.pipeline.parts.ledger.keep(checkpoint).await?;
         self.growth = grown;

@@ -9,10 +9,13 @@ use crate::log::tile::Tile;
 
 use super::checkpoints::Published;
 use super::tree::Tree;
+use super::witnesses::Cosigned;
 use super::{Pipeline, Refusal};
 
 /// Longest that somebody waits for a checkpoint that covers a leaf.
 const COVER_WAIT: Duration = Duration::from_secs(5);
+/// Longest that somebody waits beyond that for a witness to cosign it.
+const COSIGN_WAIT: Duration = Duration::from_secs(2);
 
 impl Pipeline {
     /// The newest checkpoint.
@@ -35,8 +38,9 @@ impl Pipeline {
         self.read(move |parts| Tree::new(&parts.reader, size).tile(&tile)).await
     }
 
-    /// The receipt of a signed payment; waits for a checkpoint that covers it. `None` if it is not
-    /// signed, its signature may not leave yet, or no checkpoint was made in time.
+    /// The receipt of a signed payment; waits for a checkpoint that covers it, and a little for a
+    /// witness that works: one that is cosigned is preferred. `None` if it is not signed, its
+    /// signature may not leave yet, or no checkpoint was made in time.
     ///
     /// # Errors
     /// [`Refusal`] if the ledger cannot be read.
@@ -53,13 +57,28 @@ impl Pipeline {
             Ok(Ok(published)) => published.clone(),
             _ => return Ok(None),
         };
-        let (size, decision) = (published.size, record.leaf);
+        let (size, note) = match self.cosigned_over(outcome).await {
+            Some(cosigned) => (cosigned.size, cosigned.note),
+            None => (published.size, published.note),
+        };
+        let decision = record.leaf;
         let proven = self.read(move |parts| {
             let tree = Tree::new(&parts.reader, size);
             Ok((tree.proven(decision)?, tree.proven(outcome)?))
         });
         let (decision, outcome) = proven.await?;
-        let note = published.note.to_string();
+        let note = note.to_string();
         Ok(Some(Receipt::new(record.id, jws, record.salt, decision, outcome, note)))
+    }
+
+    /// A checkpoint that covers a leaf and that a witness has cosigned, or does soon.
+    async fn cosigned_over(&self, leaf: u64) -> Option<Cosigned> {
+        let works = self.witnesses().iter().any(|witness| witness.trouble.is_none());
+        let mut best = self.parts.witnesses.best();
+        let covering = best.wait_for(|cosigned| cosigned.size > leaf);
+        // A wait of nothing asks once.
+        let wait = if works { COSIGN_WAIT } else { Duration::ZERO };
+        let covering = tokio::time::timeout(wait, covering).await;
+        covering.ok()?.ok().map(|cosigned| cosigned.clone())
     }
 }

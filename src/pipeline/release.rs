@@ -1,5 +1,6 @@
-//! When a signature may leave: none is made or recorded after a halt, and above `anchored_from` it
-//! waits until a token remembers its leaf.
+//! When a signature may leave: none is made or recorded after a halt; above `anchored_from` it
+//! waits until a token remembers its leaf or a witness has cosigned it; and where signing waits for
+//! a witness, until that one has.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -40,6 +41,11 @@ impl Pipeline {
         *self.release.anchored.borrow()
     }
 
+    /// Has everybody look again who waits for a signature to be released.
+    pub(super) fn look_again(&self) {
+        self.release.anchored.send_modify(|_| {});
+    }
+
     pub(super) fn anchored_up_to(&self, size: u64) {
         self.release.anchored.send_replace(size);
     }
@@ -52,7 +58,10 @@ impl Pipeline {
         let key = self.parts.policy.keys.get(record.payment.key());
         let bound = key.and_then(|key| key.anchored_from);
         let small = bound.is_none_or(|from| record.payment.amount().minor_units() < from);
-        small || record.outcome_leaf.is_some_and(|leaf| leaf < self.anchored())
+        let Some(leaf) = record.outcome_leaf else { return false };
+        let witnesses = &self.parts.witnesses;
+        let covered = small || leaf < self.anchored() || leaf < witnesses.covered();
+        covered && witnesses.let_leave(leaf)
     }
 
     /// Waits until the signature of a payment may leave, at most this long.

@@ -52,6 +52,11 @@ impl<'a> Tree<'a> {
         proof::inclusion(position, self.size, |node| self.node(node)).map_err(unproven)
     }
 
+    /// The proof that the tree begins with the first `first` leaves of it, at least one.
+    pub(super) fn consistency(&self, first: u64) -> Result<Vec<Hash>, StoreError> {
+        proof::consistency(first, self.size, |node| self.node(node)).map_err(unproven)
+    }
+
     /// A leaf with the proof that it is in the tree.
     pub(super) fn proven(&self, position: u64) -> Result<ProvenLeaf, StoreError> {
         let leaf = self.reader.leaves(position, 1)?.pop();

@@ -31,3 +31,4 @@ mod steps;
 mod time;
 mod tokens;
 mod webauthn;
+mod witnesses;

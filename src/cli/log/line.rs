@@ -134,9 +134,12 @@ fn painted(kind: Kind, text: &str, output: &Output) -> String {
     match kind {
         Kind::Signed | Kind::Approved => output.good(text),
         Kind::Denied | Kind::Rejected => output.bad(text),
-        Kind::Voided | Kind::ClockRefused | Kind::TokenDown | Kind::AnchorGone | Kind::Unserved => {
-            output.warning(text)
-        }
+        Kind::Voided
+        | Kind::ClockRefused
+        | Kind::TokenDown
+        | Kind::AnchorGone
+        | Kind::WitnessContradicts
+        | Kind::Unserved => output.warning(text),
         Kind::Accepted | Kind::Waiting | Kind::Authorised => text.to_owned(),
         Kind::Started | Kind::Stopped | Kind::TokenUp => text.to_owned(),
     }
@@ -176,6 +179,7 @@ fn detail(entry: &Entry<'_>) -> String {
             format!("release {release}, policy {policy}, found {leaves} leaves")
         }
         Kind::ClockRefused => text("reason").to_owned(),
+        Kind::WitnessContradicts => format!("{}: {}", text("witness"), text("reason")),
         Kind::TokenDown => format!("{}: {}", text("token"), text("reason")),
         Kind::TokenUp | Kind::AnchorGone => text("token").to_owned(),
         Kind::Unserved => {

@@ -11,9 +11,10 @@ use crate::log::checkpoint::Checkpoint;
 use crate::log::growth::FullTile;
 use crate::log::note::{Note, VerifierKey};
 use crate::log::tile::{Tile, TileKind};
-use crate::log::verify::{Fault, Finding, LogVerifier, Summary, same_tile};
+use crate::log::verify::{Fault, Finding, LogVerifier, Summary, cosigned, same_tile};
 
 use super::super::output::{Exit, Failure, Output};
+use super::super::receipt::{all_keys, witness_key};
 use super::source::{Source, Whence, unread};
 
 mod agreement;
@@ -31,6 +32,9 @@ pub(in crate::cli) struct Verify {
     /// The log's key, name+id+base64; may be repeated, for witnesses and earlier keys too.
     #[arg(long = "key", value_name = "VKEY", required = true)]
     keys: Vec<VerifierKey>,
+    /// The key of a witness that must have cosigned a checkpoint; may be repeated.
+    #[arg(long = "witness", value_name = "VKEY", value_parser = witness_key)]
+    witnesses: Vec<VerifierKey>,
     /// A checkpoint that somebody kept, which the log must contain; may be repeated. Without one
     /// nobody can tell whether a log was set back to an earlier state.
     #[arg(long = "checkpoint", value_name = "FILE")]
@@ -47,7 +51,9 @@ pub(super) fn run(verify: &Verify, output: &Output) -> Result<Exit, Failure> {
     });
     let kept = kept.collect::<Result<Vec<_>, _>>()?;
     let subject = Subject::of(&source)?;
-    let verifier = LogVerifier::new(&subject.notes, &kept, &verify.keys).map_err(|e| fault(&e))?;
+    let keys = all_keys(&verify.keys, &verify.witnesses);
+    let verifier = LogVerifier::new(&subject.notes, &kept, &keys).map_err(|e| fault(&e))?;
+    let cosigned = cosigned(&subject.notes, &verify.witnesses).map_err(|e| fault(&e))?;
     subject.rows_tell_their_notes()?;
     let checked = Check { subject: &subject, source: &source, verifier, full: Vec::new() }
         .leaves(output)
@@ -60,8 +66,8 @@ pub(super) fn run(verify: &Verify, output: &Output) -> Result<Exit, Failure> {
         _ => None,
     };
     output.progress_is_over();
-    output.show(&told::json(&checked, agreed.as_ref()), |_| {
-        told::text(&checked, agreed.as_ref(), output)
+    output.show(&told::json(&checked, &cosigned, agreed.as_ref()), |_| {
+        told::text(&checked, &cosigned, agreed.as_ref(), output)
     })?;
     Ok(Exit::Done)
 }

@@ -32,6 +32,7 @@ use crate::pipeline::{Parts, Pipeline};
 
 use super::super::output::Failure;
 use super::super::tokens;
+use super::witnesses;
 
 /// Connections that the operations listener may hold.
 const OPERATIONS_CONNECTIONS_MAX: usize = 64;
@@ -93,6 +94,7 @@ pub(super) fn build(
     let every = Duration::from_secs(deployment.audit.anchor_interval.seconds().unsigned_abs());
     let anchorer =
         Anchorer::start(anchors, &reader, &audit, &ledger_id, every).map_err(Failure::broken)?;
+    let witnesses = witnesses::asked(deployment, &reader, &audit, &log, &hsm)?;
     let started = Event::Started {
         release: env!("CARGO_PKG_VERSION").to_owned(),
         policy: policy.version.clone(),
@@ -121,6 +123,7 @@ pub(super) fn build(
         key_versions,
         clock,
         audit,
+        witnesses,
         signing_wait: signing_wait(deployment),
     };
     let (pipeline, checkpointer) = Pipeline::new(parts, log);
@@ -277,7 +280,7 @@ impl Services {
     }
 }
 
-async fn bound(name: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+pub(in crate::cli) async fn bound(name: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|refused| {
         Failure::broken(format!(
             "cannot listen on {address}: {refused}; stop what listens there, or change \

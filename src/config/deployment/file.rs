@@ -10,7 +10,8 @@ use super::super::Problems;
 use super::{PinLocation, TlsIdentity, TokenSettings};
 use crate::domain::time::Duration;
 
-mod keys;
+pub(in crate::config) mod keys;
+mod witnesses;
 
 /// Most sessions that may be opened on one token.
 const SESSIONS_MAX: usize = 64;
@@ -31,6 +32,8 @@ pub(super) struct Deployment {
     tokens: BTreeMap<String, Token>,
     keys: BTreeMap<String, keys::Key>,
     audit: Option<keys::AuditTable>,
+    #[serde(default)]
+    witness: Vec<witnesses::Entry>,
     #[serde(default)]
     log: Log,
 }
@@ -63,7 +66,7 @@ struct Operations {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Token {
+pub(in crate::config) struct Token {
     module: PathBuf,
     label: String,
     serial: Option<String>,
@@ -79,7 +82,7 @@ struct Token {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct Log {
+pub(in crate::config) struct Log {
     level: Option<String>,
     format: Option<String>,
 }
@@ -108,6 +111,7 @@ impl Deployment {
         let audit = keys::check_audit(self.audit, &keys, problems);
         let gateway = self.gateway.check(base, problems);
         let public = self.public.check(base, problems);
+        let witnesses = witnesses::check(self.witness, base, problems);
         let log = self.log.check(problems);
         Some(super::Deployment {
             issuer: self.issuer,
@@ -119,12 +123,13 @@ impl Deployment {
             tokens,
             keys,
             audit: audit?,
+            witnesses,
             log,
         })
     }
 }
 
-fn bounded(
+pub(in crate::config) fn bounded(
     place: &str,
     found: Option<usize>,
     default: usize,
@@ -169,7 +174,12 @@ impl Public {
 }
 
 impl Token {
-    fn check(self, name: &str, base: &Path, problems: &mut Problems) -> TokenSettings {
+    pub(in crate::config) fn check(
+        self,
+        name: &str,
+        base: &Path,
+        problems: &mut Problems,
+    ) -> TokenSettings {
         let place = |key: &str| format!("tokens.{name}.{key}");
         let plain = !name.is_empty()
             && name.len() <= 32
@@ -210,7 +220,7 @@ impl Token {
 }
 
 impl Log {
-    fn check(self, problems: &mut Problems) -> super::Log {
+    pub(in crate::config) fn check(self, problems: &mut Problems) -> super::Log {
         let level = self.level.as_deref().unwrap_or("info");
         let parsed = level.parse().unwrap_or_else(|_| {
             let detail = format!("found \"{level}\"; expected error, warn, info, debug or trace");

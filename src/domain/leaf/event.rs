@@ -41,6 +41,14 @@ pub enum Event {
         /// The token's name.
         token: String,
     },
+    /// A witness has seen another log under our name, or more of it than we have. Nothing is
+    /// signed any more.
+    WitnessContradicts {
+        /// Its name.
+        witness: String,
+        /// What it has seen.
+        reason: String,
+    },
     /// What a caller was refused within a minute without a decision.
     Unserved(Unserved),
 }
@@ -66,6 +74,7 @@ impl Event {
             Self::TokenDown { .. } => "token_down",
             Self::TokenUp { .. } => "token_up",
             Self::AnchorGone { .. } => "anchor_gone",
+            Self::WitnessContradicts { .. } => "witness_contradicts",
             Self::Unserved(_) => "unserved",
         }
     }
@@ -84,6 +93,9 @@ impl Event {
             }
             Self::TokenUp { token } | Self::AnchorGone { token } => {
                 vec![("token", Value::text(token))]
+            }
+            Self::WitnessContradicts { witness, reason } => {
+                vec![("witness", Value::text(witness)), ("reason", shortened(reason))]
             }
             Self::Unserved(Unserved { caller, minute, refusals }) => {
                 let refusals = refusals.iter().map(|(name, count)| (*name, Value::text(count)));

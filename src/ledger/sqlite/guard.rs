@@ -52,7 +52,9 @@ pub fn create(
     let connection =
         Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
     connection.execute_batch("PRAGMA synchronous = FULL; BEGIN").map_err(sqlite)?;
-    for part in [include_str!("schema.sql"), include_str!("statements.sql")] {
+    for part in
+        [include_str!("schema.sql"), include_str!("statements.sql"), include_str!("cosigned.sql")]
+    {
         connection.execute_batch(part).map_err(sqlite)?;
     }
     connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?;

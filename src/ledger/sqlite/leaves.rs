@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::domain::leaf::Leaf;
 use crate::domain::time::Timestamp;
 
-use super::StoreError;
+use super::{StoreError, cosigned};
 
 /// Most checkpoints that are kept; the newest, and with it every proof, always is.
 const CHECKPOINTS_KEPT: i64 = 10_000;
@@ -32,6 +32,9 @@ pub struct StoredCheckpoint {
     pub note: String,
     /// Tiles that became complete with it; not read back.
     pub tiles: Vec<StoredTile>,
+    /// The witness whose newest cosigned checkpoint this is, by its key; then only the note is
+    /// written. Not read back.
+    pub cosigned_by: Option<String>,
 }
 
 /// Number of leaves.
@@ -108,17 +111,20 @@ pub(crate) fn checkpoints(
     while let Some(row) = rows.next()? {
         let (size, made_at, note) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let made_at = Timestamp::from_unix_ms(made_at);
-        found.push(StoredCheckpoint { size: position(size)?, made_at, note, tiles: Vec::new() });
+        let (size, tiles) = (position(size)?, Vec::new());
+        found.push(StoredCheckpoint { size, made_at, note, tiles, cosigned_by: None });
     }
     Ok(found)
 }
 
-/// Writes a checkpoint and the tiles that became complete with it. A checkpoint of the same size
-/// takes the place of an earlier one: it has more signatures.
+/// Writes a checkpoint and the tiles that became complete with it, or what a witness added to it.
 pub(super) fn store_checkpoint(
     connection: &Connection,
     checkpoint: &StoredCheckpoint,
 ) -> Result<(), StoreError> {
+    if let Some(witness) = &checkpoint.cosigned_by {
+        return cosigned::store(connection, witness, checkpoint);
+    }
     let insert = "INSERT INTO tile (level, number, hashes) VALUES (?1, ?2, ?3) \
                   ON CONFLICT DO UPDATE SET hashes = excluded.hashes \
                   WHERE hashes = excluded.hashes";

@@ -43,13 +43,15 @@ pub enum Kind {
     TokenUp,
     /// One of the two anchors of a token was not there at start, and was made anew.
     AnchorGone,
+    /// A witness has seen another log under our name, or more of it.
+    WitnessContradicts,
     /// What a caller was refused within a minute without a decision.
     Unserved,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Accepted,
         Self::Denied,
         Self::Waiting,
@@ -64,6 +66,7 @@ impl Kind {
         Self::TokenDown,
         Self::TokenUp,
         Self::AnchorGone,
+        Self::WitnessContradicts,
         Self::Unserved,
     ];
 
@@ -84,6 +87,7 @@ impl Kind {
             Self::TokenDown => "token_down",
             Self::TokenUp => "token_up",
             Self::AnchorGone => "anchor_gone",
+            Self::WitnessContradicts => "witness_contradicts",
             Self::Unserved => "unserved",
         }
     }
@@ -100,6 +104,7 @@ impl Kind {
             Self::Rejected | Self::Authorised | Self::Signed | Self::Voided => true,
             Self::Started | Self::Stopped | Self::ClockRefused | Self::TokenDown => false,
             Self::TokenUp | Self::AnchorGone | Self::Unserved => false,
+            Self::WitnessContradicts => false,
         }
     }
 
@@ -132,6 +137,7 @@ impl Kind {
             Self::ClockRefused => [REASON, &[]],
             Self::TokenDown => [TOKEN, REASON],
             Self::TokenUp | Self::AnchorGone => [TOKEN, &[]],
+            Self::WitnessContradicts => [WITNESS, REASON],
             Self::Unserved => [UNSERVED, &[]],
         }
     }
@@ -212,6 +218,7 @@ const DENIED: &[Shape] = &[needed("denial", Form::Denial)];
 const SIGNED: &[Shape] = &[needed("kid", Form::Kid), needed("jws", Form::Digest)];
 const REASON: &[Shape] = &[needed("reason", Form::Text)];
 const TOKEN: &[Shape] = &[needed("token", Form::Text)];
+const WITNESS: &[Shape] = &[needed("witness", Form::Text)];
 const STARTED: &[Shape] =
     &[needed("release", Form::Text), needed("policy", Form::Text), needed("leaves", Form::Count)];
 const UNSERVED: &[Shape] = &[

@@ -23,7 +23,8 @@ fn events() -> Vec<Event> {
         Event::ClockRefused { reason: reason.clone() },
         Event::TokenDown { token: token.clone(), reason },
         Event::TokenUp { token: token.clone() },
-        Event::AnchorGone { token },
+        Event::AnchorGone { token: token.clone() },
+        Event::WitnessContradicts { witness: token, reason: "more leaves".to_owned() },
         Event::Unserved(unserved),
     ]
 }
@@ -52,6 +53,7 @@ fn every_event_is_read_back() {
             | Event::TokenDown { .. }
             | Event::TokenUp { .. }
             | Event::AnchorGone { .. }
+            | Event::WitnessContradicts { .. }
             | Event::Unserved(_) => {}
         }
         let leaf = Leaf::of_event(at(), &event);
@@ -62,7 +64,7 @@ fn every_event_is_read_back() {
     let leaf = Leaf::of_event(at(), &events()[3]);
     let entry = Entry::parse(leaf.as_str().as_bytes()).unwrap();
     assert_eq!(entry.text("reason"), Some("gone \"away\"\u{1}\n"));
-    let leaf = Leaf::of_event(at(), &events()[6]);
+    let leaf = Leaf::of_event(at(), &events()[7]);
     let entry = Entry::parse(leaf.as_str().as_bytes()).unwrap();
     assert_eq!(entry.text_in("refusals", "overload"), Some("3"));
     assert_eq!(entry.object("refusals").len(), 2);

@@ -13,7 +13,7 @@ fn check(scene: &Scene, json: impl AsRef<[u8]>) -> Result<Verified, String> {
 
 fn check_with(json: &[u8], keys: &[PublicKey], log: &[VerifierKey]) -> Result<Verified, String> {
     let receipt = Receipt::parse(json).map_err(|refused| refused.to_string())?;
-    verify(&receipt, keys, log).map_err(|refused| refused.to_string())
+    verify(&receipt, keys, log, &[]).map_err(|refused| refused.to_string())
 }
 
 fn three_signed() -> (Scene, Vec<PaymentId>) {

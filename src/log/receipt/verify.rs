@@ -41,6 +41,12 @@ pub enum ReceiptError {
     /// Only witnesses have signed: they vouch for growth, not for a log.
     #[error("the checkpoint is cosigned by witnesses only; expected the signature of the log")]
     NotByLog,
+    /// A witness that was asked for has not signed.
+    #[error("the checkpoint is not cosigned by the witness {witness}")]
+    NotCosigned {
+        /// Its key.
+        witness: String,
+    },
     /// A leaf is not in the log.
     #[error("the {which} leaf at {position} is not in the log: {error}")]
     NotIncluded {
@@ -150,7 +156,7 @@ pub struct Verified {
 }
 
 /// Verifies everything that a receipt says. `keys` are those of the JWKS, `log_keys` those of the
-/// log and its witnesses.
+/// log and its witnesses; those of `witnesses`, which are among them, must have cosigned.
 ///
 /// # Errors
 /// [`ReceiptError`]: the first thing that does not fit. Nothing of the receipt holds then.
@@ -158,12 +164,17 @@ pub fn verify(
     receipt: &Receipt,
     keys: &[PublicKey],
     log_keys: &[VerifierKey],
+    witnesses: &[VerifierKey],
 ) -> Result<Verified, ReceiptError> {
     let note = Note::parse(receipt.checkpoint.as_bytes())?;
     let signed = note.verify(log_keys)?;
     let by_log = |kind| kind != SignatureKind::CosignatureV1;
     if !signed.signatures.iter().any(|by| by_log(by.key.kind())) {
         return Err(ReceiptError::NotByLog);
+    }
+    let cosigned = |witness: &&VerifierKey| signed.signatures.iter().any(|by| by.key == *witness);
+    if let Some(witness) = witnesses.iter().find(|witness| !cosigned(witness)) {
+        return Err(ReceiptError::NotCosigned { witness: witness.to_string() });
     }
     let checkpoint = Checkpoint::parse(signed.text.clone())?;
     let (decision, outcome) = (&receipt.decision, &receipt.outcome);

@@ -24,7 +24,7 @@ use crate::ledger::sqlite::{Store, StoredCheckpoint, StoredTile, create};
 use crate::ledger::{Ledger, Rules, WriterThread};
 use crate::log::checkpoint::Checkpoint;
 use crate::log::growth::{FullTile, Growth};
-use crate::log::note::{Note, NoteKeyName, VerifierKey};
+use crate::log::note::{Note, NoteKeyName, NoteText, VerifierKey};
 use crate::log::proof;
 use crate::log::receipt::{ProvenLeaf, Receipt};
 use crate::log::tree::{Frontier, Hash, NodeId, TreeHead};
@@ -62,13 +62,27 @@ impl LogKey {
         Self { pair, verifier }
     }
 
+    /// The key of a witness.
+    pub(crate) fn of_witness(name: &str) -> Self {
+        let Self { pair, .. } = Self::new(name);
+        let public: [u8; 32] = pair.public_key().as_ref().try_into().unwrap();
+        let verifier = VerifierKey::cosignature_v1(NoteKeyName::parse(name).unwrap(), public);
+        Self { pair, verifier }
+    }
+
     /// The signed checkpoint of a tree.
     pub(crate) fn note(&self, origin: &str, head: TreeHead) -> String {
         let checkpoint = Checkpoint::new(origin, head, &[]).unwrap();
-        let unsigned = self.verifier.prepare(checkpoint.text(), Timestamp::MAX);
+        self.signed(checkpoint.text().as_str(), Timestamp::MAX).to_string()
+    }
+
+    /// Any text, signed or cosigned.
+    pub(crate) fn signed(&self, text: &str, at: Timestamp) -> Note {
+        let text = NoteText::parse(text).unwrap();
+        let unsigned = self.verifier.prepare(&text, at);
         let signature = self.pair.sign(unsigned.message());
         let line = unsigned.signed(signature.as_ref()).unwrap();
-        Note::new(checkpoint.text().clone(), line).to_string()
+        Note::new(text, line)
     }
 }
 
@@ -143,7 +157,7 @@ impl Scene {
     }
 
     /// Does something with the ledger as a daemon has it.
-    fn within<T>(&self, work: impl AsyncFnOnce(&Ledger) -> T) -> T {
+    pub(crate) fn within<T>(&self, work: impl AsyncFnOnce(&Ledger) -> T) -> T {
         let (ledger, writer) = self.open();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let done = runtime.block_on(work(&ledger));
@@ -266,7 +280,7 @@ impl Scene {
         let note = self.audit.note(ORIGIN, growth.head());
         let made_at = Timestamp::from_unix_ms(self.time.load(Ordering::Relaxed));
         let size = growth.size();
-        let kept = StoredCheckpoint { size, made_at, note: note.clone(), tiles };
+        let kept = StoredCheckpoint { size, made_at, note: note.clone(), tiles, cosigned_by: None };
         self.within(async |ledger| ledger.keep(kept).await.unwrap());
         note
     }

@@ -45,6 +45,12 @@ pub enum Finding {
     /// A leaf that the daemon could not have written.
     #[error("{0}")]
     Entry(#[from] EntryError),
+    /// A witness that was asked for has cosigned no checkpoint.
+    #[error("no checkpoint is cosigned by the witness {witness}")]
+    NotCosigned {
+        /// Its key.
+        witness: String,
+    },
     /// A leaf that is older than the one before it.
     #[error(
         "it is of {found}, but the leaf before it is of {before}; expected times that never \

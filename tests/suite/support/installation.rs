@@ -238,17 +238,7 @@ purpose = "audit"
 
     /// Makes a token of this label in a directory of its own, and SoftHSM's configuration for it.
     fn make_token(&self, conf: &str, directory: &str, label: &str) {
-        let (conf, directory) = (self.path(conf), self.path(directory));
-        fs::create_dir(&directory).unwrap();
-        let text = format!("directories.tokendir = {}\nlog.level = ERROR\n", directory.display());
-        fs::write(&conf, text).unwrap();
-        let output = Command::new("softhsm2-util")
-            .args(["--init-token", "--free", "--label", label])
-            .args(["--so-pin", "87654321", "--pin", PIN])
-            .env("SOFTHSM2_CONF", conf)
-            .output()
-            .expect("softhsm2-util; `make deps` installs it");
-        assert!(output.status.success(), "{output:?}");
+        make_token(&self.path(conf), &self.path(directory), label);
     }
 
     /// Generates a key and pins it.
@@ -259,6 +249,20 @@ purpose = "audit"
         let pinned = format!("{table}\nthumbprint = {}", made["thumbprint"]);
         self.edit("countersign.toml", &table, &pinned);
     }
+}
+
+/// Makes a SoftHSM token of this label in a directory, and the configuration for it.
+pub(crate) fn make_token(conf: &Path, directory: &Path, label: &str) {
+    fs::create_dir(directory).unwrap();
+    let text = format!("directories.tokendir = {}\nlog.level = ERROR\n", directory.display());
+    fs::write(conf, text).unwrap();
+    let output = Command::new("softhsm2-util")
+        .args(["--init-token", "--free", "--label", label])
+        .args(["--so-pin", "87654321", "--pin", PIN])
+        .env("SOFTHSM2_CONF", conf)
+        .output()
+        .expect("softhsm2-util; `make deps` installs it");
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// Whether anything in a directory has changed is told by this.

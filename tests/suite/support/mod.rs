@@ -6,11 +6,13 @@ pub(crate) mod authority;
 pub(crate) mod caller;
 pub(crate) mod daemon;
 pub(crate) mod installation;
+pub(crate) mod witness;
 
 pub(crate) use authority::{Authority, Identity};
 pub(crate) use caller::{Answer, Caller};
 pub(crate) use daemon::Daemon;
 pub(crate) use installation::Installation;
+pub(crate) use witness::{Watcher, Watching};
 
 use serde_json::{Value, json};
 

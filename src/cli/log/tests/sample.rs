@@ -196,7 +196,9 @@ impl Sample {
         let line = unsigned.signed(signature.as_ref()).unwrap();
         let note = Note::new(checkpoint.text().clone(), line).to_string();
         let size = growth.head().size;
-        wait(self.ledger().keep(StoredCheckpoint { size, made_at, note, tiles })).unwrap();
+        let cosigned_by = None;
+        let kept = StoredCheckpoint { size, made_at, note, tiles, cosigned_by };
+        wait(self.ledger().keep(kept)).unwrap();
         key
     }
 }

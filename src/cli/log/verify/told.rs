@@ -5,13 +5,15 @@ use serde_json::{Value, json};
 use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
 use crate::log::entry::Kind;
-use crate::log::verify::{Summary, Sums};
+use crate::log::verify::{Cosigned, Summary, Sums};
 
 use super::super::super::output::{Output, grouped, grouped_amount};
 use super::agreement::Agreed;
 
 /// For scripts. Numbers are texts, as everywhere.
-pub(super) fn json(log: &Summary, agreed: Option<&Agreed>) -> Value {
+pub(super) fn json(log: &Summary, cosigned: &[Cosigned], agreed: Option<&Agreed>) -> Value {
+    let cosigned =
+        cosigned.iter().map(|by| json!({ "witness": by.witness, "leaves": by.leaves.to_string() }));
     let kinds: serde_json::Map<_, _> = log
         .kinds
         .iter()
@@ -34,6 +36,7 @@ pub(super) fn json(log: &Summary, agreed: Option<&Agreed>) -> Value {
         "root": log.head.root.to_string(),
         "signed": log.signed.to_string(),
         "checkpoints": log.checkpoints.to_string(),
+        "cosigned": cosigned.collect::<Vec<_>>(),
         "first_at": log.span.map(|(first, _)| first.to_string()),
         "last_at": log.span.map(|(_, last)| last.to_string()),
         "kinds": kinds,
@@ -47,8 +50,18 @@ pub(super) fn json(log: &Summary, agreed: Option<&Agreed>) -> Value {
 }
 
 /// For people.
-pub(super) fn text(log: &Summary, agreed: Option<&Agreed>, output: &Output) -> String {
+pub(super) fn text(
+    log: &Summary,
+    cosigned: &[Cosigned],
+    agreed: Option<&Agreed>,
+    output: &Output,
+) -> String {
     let mut rows = vec![("leaves", leaves(log)), ("signed", signed(log, output))];
+    rows.extend(
+        cosigned
+            .iter()
+            .map(|by| ("cosigned", format!("{} leaves by {}", grouped(by.leaves), by.witness))),
+    );
     rows.push(("root", log.head.root.to_string()));
     let counted = |kinds: &[Kind]| -> String {
         let counts = kinds.iter().filter_map(|kind| Some((kind, log.kinds.get(kind)?)));

@@ -78,20 +78,26 @@ impl Key {
             .thumbprint
             .as_deref()
             .and_then(|text| problems.keep(Kid::parse(&format!("{place}.thumbprint"), text)));
-        let object_id = hexadecimal(&self.id);
-        if object_id.as_ref().is_none_or(|id| id.is_empty() || id.len() > 32) {
-            let detail = format!("found \"{}\"; expected CKA_ID as hexadecimal", self.id);
-            problems.note(format!("{place}.id"), detail);
-        }
+        let object_id = object_id(place, &self.id, problems);
         KeyBinding {
             token: self.token,
             label: self.label,
-            object_id: object_id.unwrap_or_default(),
+            object_id,
             algorithm: problems.keep(algorithm).unwrap_or(Algorithm::Es256),
             thumbprint,
             waive_decrypt: self.waive.iter().any(|attribute| attribute == "decrypt"),
         }
     }
+}
+
+/// `CKA_ID`, empty if it has been noted that there is none.
+pub(in crate::config) fn object_id(place: &str, text: &str, problems: &mut Problems) -> Vec<u8> {
+    let id = hexadecimal(text).filter(|id| !id.is_empty() && id.len() <= 32);
+    if id.is_none() {
+        let detail = format!("found \"{text}\"; expected CKA_ID as hexadecimal");
+        problems.note(format!("{place}.id"), detail);
+    }
+    id.unwrap_or_default()
 }
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {

@@ -103,6 +103,7 @@ fn an_event_keeps_its_bound_whatever_others_wrote() {
         Event::TokenDown { token: "softhsm".into(), reason },
         Event::TokenUp { token: "softhsm".into() },
         Event::AnchorGone { token: "softhsm".into() },
+        Event::WitnessContradicts { witness: "second".into(), reason: "more leaves".into() },
         Event::Unserved(Unserved { caller: "shop".into(), minute: at(0), refusals }),
     ] {
         let leaf = Leaf::of_event(at(0), &event);
