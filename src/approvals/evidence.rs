@@ -131,8 +131,8 @@ impl Verifier {
         self.party.as_ref()
     }
 
-    /// Verifies evidence for a statement, by a credential of whom the statement names. `last` is the
-    /// last signature counter known of it; 0 where evidence on record is verified again.
+    /// Verifies evidence for a statement, by a credential of whom the statement names. `last` is
+    /// the last signature counter known of it; 0 where evidence on record is verified again.
     ///
     /// # Errors
     /// [`Unproven`].

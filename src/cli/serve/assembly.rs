@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{self, Clock};
 use crate::config::deployment::Deployment;
-use crate::domain::key::{KeyId, PublicKey, Purpose};
+use crate::domain::key::{KeyId, Kid, PublicKey, Purpose};
 use crate::domain::leaf::Event;
 use crate::domain::people::{Nobody, People};
 use crate::domain::policy::Policy;
@@ -80,13 +80,7 @@ pub(super) fn build(
     let policy = Arc::new(policy);
     let progress = |read| tracing::info!(payments = read, "counting a new axis of the limits");
     store.count_axes(&policy.needs(), progress).map_err(Failure::broken)?;
-    // Those of keys that sign payments: no payment is ever in doubt under another.
-    let kids = plans
-        .iter()
-        .flat_map(|plan| &plan.keys)
-        .filter(|key| key.purpose == Purpose::Settlement)
-        .map(|key| (key.id.clone(), key.public.kid().clone()))
-        .collect();
+    let kids = kids_of(&plans);
     let hsm = Hsm::start(plans, clock::monotonic).map_err(Failure::broken)?;
     let reader = Reader::open(store.path()).map_err(Failure::broken)?;
     let key_versions = reader.key_versions().map_err(Failure::broken)?;
@@ -129,6 +123,13 @@ pub(super) fn build(
     let (pipeline, checkpointer) = Pipeline::new(parts, log);
     let services = Services { pipeline, callers, acceptors };
     Ok(Daemon { services, checkpointer, anchorer, hsm, writer })
+}
+
+/// The versions of keys that sign payments: no payment is ever in doubt under another.
+fn kids_of(plans: &[TokenPlan]) -> BTreeMap<KeyId, Kid> {
+    let keys = plans.iter().flat_map(|plan| &plan.keys);
+    let settlement = keys.filter(|key| key.purpose == Purpose::Settlement);
+    settlement.map(|key| (key.id.clone(), key.public.kid().clone())).collect()
 }
 
 /// Who may connect, and how the connections are secured.

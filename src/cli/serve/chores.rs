@@ -19,6 +19,8 @@ pub(super) fn start(pipeline: &Pipeline, callers: &Arc<CallerVerifier>) -> JoinS
     let mut chores = JoinSet::new();
     let resuming = pipeline.clone();
     chores.spawn(async move { resuming.resume_in_doubt().await });
+    let waiting = pipeline.clone();
+    chores.spawn(async move { waiting.tend_waiting().await });
     let watching = pipeline.clone();
     chores.spawn(async move { watching.record_tokens().await });
     let refreshed = Arc::clone(callers);

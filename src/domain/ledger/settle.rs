@@ -90,8 +90,8 @@ pub fn resume(
 }
 
 /// Gives up a payment and releases its hold. `None` if it is final or unknown, or not to be given
-/// up for that reason: one that is in doubt may have been signed, so that only an officer gives it up,
-/// and one that waits has expired only when it is too late.
+/// up for that reason: one that is in doubt may have been signed, so that only an officer gives it
+/// up, and one that waits has expired only when it is too late.
 ///
 /// # Errors
 /// [`Miscount`] if the hold is not there.
