@@ -19,7 +19,7 @@ use crate::domain::credit::{ClockFault, Reading, credit};
 use crate::domain::key::Kid;
 use crate::domain::leaf::Event;
 use crate::domain::ledger::{
-    PaymentRecord, Posting, Reservation, Resumption, Submission, VoidReason,
+    Erasure, PaymentRecord, Posting, Reservation, Resumption, Submission, VoidReason,
 };
 use crate::domain::payment::PaymentId;
 use crate::domain::policy::Policy;
@@ -117,6 +117,28 @@ pub enum OpenError {
     /// The clock cannot be credited.
     #[error(transparent)]
     Clock(ClockFault),
+    /// A file that is to be written is there already.
+    #[error("there is a file at {} already; archives go to new files", .0.display())]
+    FileExists(PathBuf),
+    /// The file is no archive.
+    #[error("{} is no archive of a countersign ledger: {found}", path.display())]
+    NotAnArchive {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
+    /// The archive was written, but the ledger did not give up its rows.
+    #[error(
+        "nothing was moved, the ledger has all of its payments: {found}; delete {}, mend that and \
+         run it again", file.display()
+    )]
+    NotArchived {
+        /// The file that was written.
+        file: PathBuf,
+        /// What hindered the ledger.
+        found: String,
+    },
     /// The configuration and the ledger disagree.
     #[error("{what}: the ledger has {recorded}, the configuration has {configured}; {mend}")]
     Mismatch {
@@ -156,6 +178,7 @@ enum Command {
     Void(PaymentId, VoidReason, Reply<Option<Arc<PaymentRecord>>>),
     Record(Event, Reply<()>),
     Checkpoint(Box<sqlite::StoredCheckpoint>, Reply<()>),
+    Erase(Box<Erasure>, Reply<()>),
     Probe(Reply<()>),
 }
 
@@ -252,6 +275,14 @@ impl Ledger {
     /// [`LedgerFailure`].
     pub async fn keep(&self, checkpoint: sqlite::StoredCheckpoint) -> Result<(), LedgerFailure> {
         self.ask_patiently(|reply| Command::Checkpoint(Box::new(checkpoint), reply)).await
+    }
+
+    /// Erases payments, in one commit with the leaf that says so.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`]; nothing was erased, or a retry would find nothing left to erase.
+    pub async fn erase(&self, erasure: Erasure) -> Result<(), LedgerFailure> {
+        self.ask_patiently(|reply| Command::Erase(Box::new(erasure), reply)).await
     }
 
     /// Number of leaves in the log after the last commit.

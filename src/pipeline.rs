@@ -30,17 +30,20 @@ use crate::ledger::reader::{KeyVersion, Reader};
 
 pub mod anchors;
 pub mod checkpoints;
+mod erasure;
 mod in_flight;
 mod incidents;
 pub mod published;
 mod refusal;
 pub mod release;
+pub mod remains;
 mod tree;
 pub mod unserved;
 
 use checkpoints::{Audit, Checkpointer, Found, Published};
 use in_flight::InFlight;
 pub use refusal::Refusal;
+use remains::Remains;
 
 /// Longest that a submission waits for its signature before it is told to come back.
 const SUBMISSION_WAIT: Duration = Duration::from_secs(10);
@@ -149,6 +152,7 @@ impl Pipeline {
         }
         match self.parts.ledger.reserve(submission).await? {
             Reservation::Denied(record) => Ok(record),
+            Reservation::Closed(closed) => Err(Refusal::Closed(Remains::of(&closed)?.into())),
             Reservation::Conflict { payment, field } => Err(Refusal::Conflict { payment, field }),
             Reservation::Known(record) => {
                 // Whoever only waits keeps neither a place at the token nor others from signing.

@@ -5,6 +5,7 @@
 //! all or nothing, is the back end's business. Nothing of the outcome may leave the process
 //! before the back end has committed.
 
+mod closing;
 mod judge;
 mod record;
 mod replay;
@@ -15,6 +16,7 @@ mod working_set;
 #[cfg(test)]
 mod tests;
 
+pub use closing::{ClosedPayment, Closing, Erasure, PastShare, RequestDigest};
 pub use judge::{Check, checks};
 pub use record::{PaymentRecord, State, VoidReason};
 pub use replay::Replay;

@@ -7,13 +7,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::counted::Counted;
 use crate::domain::counter::{Counter, CounterId, Parties};
 use crate::domain::credit::Mark;
-use crate::domain::ledger::{Novelty, PaymentRecord, Submission, WorkingSet};
+use crate::domain::ledger::{Erasure, Novelty, PaymentRecord, Submission, WorkingSet};
 use crate::domain::payment::PaymentId;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
@@ -21,31 +20,37 @@ use crate::domain::time::Timestamp;
 use super::OpenError;
 use super::lock::Lock;
 
+mod archive;
 pub(super) mod audit;
 mod axes;
 mod backup;
 mod bindings;
 pub(super) mod clock;
+pub(super) mod closing;
 mod connection;
 mod counters;
 mod guard;
 pub(super) mod leaves;
 mod merger;
 pub(super) mod payments;
+mod scrub;
 pub(super) mod snapshot;
 mod wal;
 
+pub use archive::{ArchiveFile, ToArchive};
 pub use audit::{PaymentWithLeaves, Spent, Standing};
 pub use backup::backup;
+pub use closing::{StoredArchive, Stub};
 use connection::{anchor, begin, broken, connect};
 use guard::FileId;
 pub use guard::{check_absent, create};
 pub use leaves::{StoredCheckpoint, StoredTile};
 use merger::Merger;
+use scrub::Scrub;
 use wal::Room;
 
 /// Schema of this release, kept in `PRAGMA user_version`.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// `PRAGMA application_id`: "Csgn".
 const APPLICATION_ID: i64 = 0x4373_676e;
 
@@ -101,6 +106,7 @@ pub struct Store {
     anchor: Option<Connection>,
     _lock: Lock,
     room: Room,
+    scrub: Scrub,
     /// How many payments are in doubt, and will have an outcome.
     in_doubt: u64,
     mark: Mark,
@@ -150,6 +156,7 @@ impl Store {
             anchor: Some(anchor),
             _lock: lock,
             room: Room::of(path),
+            scrub: Scrub::default(),
             in_doubt,
             mark,
             log_size,
@@ -272,6 +279,7 @@ impl Store {
         policy: &Policy,
         mut working: WorkingSet,
         checkpoints: &[StoredCheckpoint],
+        erasures: &[(u64, Erasure)],
     ) -> Result<(), StoreError> {
         let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
         begin(connection)?;
@@ -289,10 +297,17 @@ impl Store {
         for checkpoint in checkpoints {
             leaves::store_checkpoint(connection, checkpoint)?;
         }
+        let lapsed = closing::lapsed(mark.newest, policy.duplicate_window);
+        for (leaf, erasure) in erasures {
+            closing::close(connection, *leaf, lapsed, &erasure.payments)?;
+        }
         clock::store(connection, &mark)?;
         connection.prepare_cached("COMMIT")?.execute([])?;
         self.mark = mark;
         self.log_size = log_size;
+        if erasures.iter().any(|(_, erasure)| erasure.is_last) {
+            self.scrub.is_due();
+        }
         for (record, novelty) in working.changed() {
             match (record.is_final(), novelty) {
                 (true, Novelty::Known) => self.in_doubt = self.in_doubt.saturating_sub(1),
@@ -325,7 +340,8 @@ impl Store {
     /// Keeps the log short, once those who waited for a commit have their answers.
     pub(super) fn tend(&mut self) -> Result<(), StoreError> {
         let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
-        self.merger.as_mut().ok_or(StoreError::Closed)?.after_commit(connection)
+        self.merger.as_mut().ok_or(StoreError::Closed)?.after_commit(connection)?;
+        self.scrub.after_commit(&self.path, connection, self.mark.newest)
     }
 
     /// Gives up the connection and all memory and opens the file again.
@@ -360,24 +376,6 @@ impl Store {
         self.mark = found;
         self.merger = Some(Merger::start(&self.path)?);
         self.connection = Some(connection);
-        Ok(())
-    }
-
-    /// Closes the file cleanly: the log is merged and the mark taken away.
-    ///
-    /// # Errors
-    /// [`StoreError::Sqlite`]; the log is then kept, and nothing is lost.
-    pub fn close(mut self) -> Result<(), StoreError> {
-        self.merger = None;
-        let connection = self.connection.take().ok_or(StoreError::Closed)?;
-        drop(self.anchor.take());
-        // Merged before the mark is taken away: if the disk has no room for all of it, the ledger
-        // stays as one in use, with its log.
-        connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?;
-        guard::mark(&connection, false)?;
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-        connection.close().map_err(|(_, refused)| refused)?;
         Ok(())
     }
 

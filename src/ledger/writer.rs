@@ -10,7 +10,8 @@ use crate::domain::counter::Miscount;
 use crate::domain::credit::{ClockFault, credit};
 use crate::domain::leaf::{Event, Leaf};
 use crate::domain::ledger::{
-    PaymentRecord, Posting, Reservation, Resumption, WorkingSet, post, reserve, resume, void,
+    Erasure, PaymentRecord, Posting, Reservation, Resumption, WorkingSet, post, reserve, resume,
+    void,
 };
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
@@ -45,11 +46,13 @@ enum Decided {
     Done(Reply<()>),
 }
 
-/// What a batch changes: the rows of the rules, and the checkpoints that go beside them.
+/// What a batch changes: the rows of the rules, and what goes beside them: checkpoints, and
+/// payments that are erased, with the position of the leaf that says so.
 #[derive(Default)]
 struct Batch {
     working: WorkingSet,
     checkpoints: Vec<StoredCheckpoint>,
+    erasures: Vec<(u64, Erasure)>,
 }
 
 impl Writer {
@@ -109,6 +112,7 @@ impl Writer {
     /// Decides a batch and makes it durable. On failure everybody in it has been told.
     fn decide_and_commit(&mut self, batch: Vec<Command>) -> Result<Vec<Decided>, Broken> {
         let size = batch.len();
+        let records = batch.iter().map(Command::records).sum::<usize>();
         let (now, mark) = match credit(self.store.mark(), &self.clock.read()) {
             Ok(credited) => credited,
             Err(fault) => {
@@ -118,7 +122,7 @@ impl Writer {
                 return Err(self.broken(broken, batch.into_iter(), Command::fail));
             }
         };
-        let shortage = match self.store.keep_room(size.saturating_add(self.due.len())) {
+        let shortage = match self.store.keep_room(records.saturating_add(self.due.len())) {
             Ok(()) => None,
             Err(short @ StoreError::NoRoom(_)) => Some(LedgerFailure::Storage(short.to_string())),
             Err(refused) => {
@@ -143,7 +147,10 @@ impl Writer {
         let unrecorded = shortage.is_some() && !decided.iter().any(Decided::is_outcome);
         let ended = match unrecorded {
             true => self.store.end_unchanged(),
-            false => self.store.commit(mark, &self.policy, changes.working, &changes.checkpoints),
+            false => {
+                let Batch { working, checkpoints, erasures } = changes;
+                self.store.commit(mark, &self.policy, working, &checkpoints, &erasures)
+            }
         };
         if let Err(refused) = ended {
             return Err(self.broken(Broken::from(refused), decided.into_iter(), Decided::fail));
@@ -301,6 +308,12 @@ fn decide(
             changes.checkpoints.push(*checkpoint);
             Some(Decided::Done(reply))
         }
+        Command::Erase(erasure, reply) => {
+            let event = erasure.event();
+            let leaf = event.map(|event| working.append(Leaf::of_event(now, &event)));
+            changes.erasures.push((leaf.unwrap_or_default(), *erasure));
+            Some(Decided::Done(reply))
+        }
         Command::Probe(reply) => Some(Decided::Done(reply)),
     }
 }
@@ -325,7 +338,17 @@ impl Command {
             Self::Reserve(submission, _) => Names::Submission(submission),
             Self::Post(signed, _) => Names::Payment(signed.payment()),
             Self::Resume(id, ..) | Self::Void(id, ..) => Names::Payment(*id),
-            Self::Record(..) | Self::Checkpoint(..) | Self::Probe(_) => Names::Nothing,
+            Self::Record(..) | Self::Checkpoint(..) | Self::Erase(..) | Self::Probe(_) => {
+                Names::Nothing
+            }
+        }
+    }
+
+    /// How many records it may make, by the room that it takes.
+    fn records(&self) -> usize {
+        match self {
+            Self::Erase(erasure, _) => erasure.payments.len().max(1),
+            _ => 1,
         }
     }
 
@@ -348,9 +371,10 @@ impl Command {
             Self::Post(_, reply) => drop(reply.send(Err(failure))),
             Self::Resume(_, _, reply) => drop(reply.send(Err(failure))),
             Self::Void(_, _, reply) => drop(reply.send(Err(failure))),
-            Self::Record(_, reply) | Self::Checkpoint(_, reply) | Self::Probe(reply) => {
-                drop(reply.send(Err(failure)));
-            }
+            Self::Record(_, reply)
+            | Self::Checkpoint(_, reply)
+            | Self::Erase(_, reply)
+            | Self::Probe(reply) => drop(reply.send(Err(failure))),
         }
     }
 }

@@ -137,7 +137,12 @@ fn painted(kind: Kind, text: &str, output: &Output) -> String {
         Kind::Voided | Kind::ClockRefused | Kind::TokenDown | Kind::AnchorGone | Kind::Unserved => {
             output.warning(text)
         }
-        Kind::Accepted | Kind::Started | Kind::Stopped | Kind::TokenUp => text.to_owned(),
+        Kind::Accepted
+        | Kind::Started
+        | Kind::Stopped
+        | Kind::TokenUp
+        | Kind::Erased
+        | Kind::Archived => text.to_owned(),
     }
 }
 
@@ -174,6 +179,11 @@ fn detail(entry: &Entry<'_>) -> String {
         Kind::ClockRefused => text("reason").to_owned(),
         Kind::TokenDown => format!("{}: {}", text("token"), text("reason")),
         Kind::TokenUp | Kind::AnchorGone => text("token").to_owned(),
+        Kind::Erased => format!("{} payments final before {}", text("payments"), text("before")),
+        Kind::Archived => {
+            let (payments, before) = (text("payments"), text("before"));
+            format!("{payments} payments final before {before}, archive {}", text("archive"))
+        }
         Kind::Unserved => {
             let counts = entry.object("refusals").iter();
             counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")

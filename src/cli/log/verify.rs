@@ -17,6 +17,7 @@ use super::super::output::{Exit, Failure, Output};
 use super::source::{Source, Whence, unread};
 
 mod agreement;
+mod archives;
 mod told;
 
 #[cfg(test)]
@@ -35,6 +36,9 @@ pub(in crate::cli) struct Verify {
     /// nobody can tell whether a log was set back to an earlier state.
     #[arg(long = "checkpoint", value_name = "FILE")]
     kept: Vec<PathBuf>,
+    /// A file that `countersign archive` wrote, whose payments are compared as well; may be repeated.
+    #[arg(long = "archive", value_name = "FILE")]
+    archives: Vec<PathBuf>,
     #[command(flatten)]
     whence: Whence,
 }
@@ -59,9 +63,11 @@ pub(super) fn run(verify: &Verify, output: &Output) -> Result<Exit, Failure> {
         ),
         _ => None,
     };
+    let archived = archives::compare(&verify.archives, &source, &checked, output)
+        .inspect_err(|_| output.progress_is_over())?;
     output.progress_is_over();
-    output.show(&told::json(&checked, agreed.as_ref()), |_| {
-        told::text(&checked, agreed.as_ref(), output)
+    output.show(&told::json(&checked, agreed.as_ref(), archived), |_| {
+        told::text(&checked, agreed.as_ref(), archived, output)
     })?;
     Ok(Exit::Done)
 }

@@ -32,6 +32,8 @@ pub(super) struct Deployment {
     keys: BTreeMap<String, keys::Key>,
     audit: Option<keys::AuditTable>,
     #[serde(default)]
+    ledger: Ledger,
+    #[serde(default)]
     log: Log,
 }
 
@@ -84,6 +86,13 @@ struct Log {
     format: Option<String>,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Ledger {
+    retention: Option<String>,
+    archive_after: Option<String>,
+}
+
 impl Deployment {
     pub(super) fn check(self, base: &Path, problems: &mut Problems) -> Option<super::Deployment> {
         if !self.issuer.starts_with("https://") || self.issuer.len() > 200 {
@@ -108,6 +117,7 @@ impl Deployment {
         let audit = keys::check_audit(self.audit, &keys, problems);
         let gateway = self.gateway.check(base, problems);
         let public = self.public.check(base, problems);
+        let keeping = self.ledger.check(problems);
         let log = self.log.check(problems);
         Some(super::Deployment {
             issuer: self.issuer,
@@ -119,6 +129,7 @@ impl Deployment {
             tokens,
             keys,
             audit: audit?,
+            keeping,
             log,
         })
     }
@@ -206,6 +217,28 @@ impl Token {
                 PinLocation::Prompt
             }
         }
+    }
+}
+
+impl Ledger {
+    fn check(self, problems: &mut Problems) -> super::Keeping {
+        let mut read = |name: &str, text: Option<String>| {
+            text.and_then(|text| problems.keep(Duration::parse(&format!("ledger.{name}"), &text)))
+        };
+        let retention = read("retention", self.retention);
+        let archive_after = read("archive_after", self.archive_after);
+        if let (Some(erased), Some(archived)) = (retention, archive_after)
+            && archived >= erased
+        {
+            problems.note(
+                "ledger.archive_after",
+                format!(
+                    "found {archived}, but payments are erased after {erased} (ledger.retention); \
+                     expected less, or no archive_after: nothing would be left to archive"
+                ),
+            );
+        }
+        super::Keeping { retention, archive_after }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::domain::party::Account;
 use crate::domain::payment::{EndToEndId, PaymentId};
 use crate::domain::time::Timestamp;
 
+use super::closing::ClosedPayment;
 use super::record::{PaymentRecord, State};
 
 /// What makes an end-to-end id unique: key, creditor account, id. Kept as a digest, so that the
@@ -60,6 +61,7 @@ pub struct WorkingSet {
     pub log_size: u64,
     payments: HashMap<PaymentId, Arc<PaymentRecord>>,
     by_request: HashMap<(CallerId, IdempotencyKey), PaymentId>,
+    closed: HashMap<(CallerId, IdempotencyKey), Arc<ClosedPayment>>,
     claims: HashMap<Claim, ClaimHolder>,
     changed: Vec<(PaymentId, Novelty)>,
     claimed: Vec<Claim>,
@@ -81,6 +83,11 @@ impl WorkingSet {
         let request = (record.caller.clone(), record.idempotency_key.clone());
         self.by_request.insert(request, record.id);
         self.payments.insert(record.id, record);
+    }
+
+    /// Puts what is left of a payment into the set, under the caller's name for it.
+    pub fn load_closed(&mut self, caller: CallerId, key: IdempotencyKey, closed: ClosedPayment) {
+        self.closed.insert((caller, key), Arc::new(closed));
     }
 
     /// Puts a claim that the ledger already holds into the set.
@@ -114,6 +121,15 @@ impl WorkingSet {
         key: &IdempotencyKey,
     ) -> Option<&Arc<PaymentRecord>> {
         self.payments.get(self.by_request.get(&(caller.clone(), key.clone()))?)
+    }
+
+    /// What is left of a payment, by the caller's name for it.
+    pub fn closed_of(
+        &self,
+        caller: &CallerId,
+        key: &IdempotencyKey,
+    ) -> Option<&Arc<ClosedPayment>> {
+        self.closed.get(&(caller.clone(), key.clone()))
     }
 
     /// Who holds a claim.

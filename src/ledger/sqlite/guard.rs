@@ -53,6 +53,7 @@ pub fn create(
         Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
     connection.execute_batch("PRAGMA synchronous = FULL; BEGIN").map_err(sqlite)?;
     connection.execute_batch(include_str!("schema.sql")).map_err(sqlite)?;
+    connection.execute_batch(include_str!("closing.sql")).map_err(sqlite)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?;
     connection.pragma_update(None, "user_version", SCHEMA).map_err(sqlite)?;
     for (name, value) in [
@@ -207,7 +208,7 @@ pub(super) fn mark(connection: &Connection, in_use: bool) -> rusqlite::Result<()
 }
 
 /// The file as an SQLite URI that promises that nobody writes to it.
-fn immutable_uri(path: &Path) -> String {
+pub(super) fn immutable_uri(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_bytes() {
         match byte {

@@ -1,6 +1,6 @@
 //! What leaves of each kind have: the reader's half of `countersign/leaf/1`.
 
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 
 use crate::domain::caller::CallerId;
 use crate::domain::key::{KeyId, Kid};
@@ -35,13 +35,17 @@ pub enum Kind {
     TokenUp,
     /// One of the two anchors of a token was not there at start, and was made anew.
     AnchorGone,
+    /// Payments were erased.
+    Erased,
+    /// Payments were moved to an archive.
+    Archived,
     /// What a caller was refused within a minute without a decision.
     Unserved,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Accepted,
         Self::Denied,
         Self::Signed,
@@ -52,6 +56,8 @@ impl Kind {
         Self::TokenDown,
         Self::TokenUp,
         Self::AnchorGone,
+        Self::Erased,
+        Self::Archived,
         Self::Unserved,
     ];
 
@@ -68,6 +74,8 @@ impl Kind {
             Self::TokenDown => "token_down",
             Self::TokenUp => "token_up",
             Self::AnchorGone => "anchor_gone",
+            Self::Erased => "erased",
+            Self::Archived => "archived",
             Self::Unserved => "unserved",
         }
     }
@@ -103,6 +111,8 @@ impl Kind {
             Self::ClockRefused => [REASON, &[]],
             Self::TokenDown => [TOKEN, REASON],
             Self::TokenUp | Self::AnchorGone => [TOKEN, &[]],
+            Self::Erased => [CLOSED, &[]],
+            Self::Archived => [CLOSED, ARCHIVE],
             Self::Unserved => [UNSERVED, &[]],
         }
     }
@@ -120,6 +130,7 @@ enum Form {
     Digest,
     Kid,
     Count,
+    FileDigest,
     Denial,
     Counts,
 }
@@ -178,6 +189,14 @@ const UNSERVED: &[Shape] = &[
     needed("refusals", Form::Counts),
 ];
 
+const CLOSED: &[Shape] = &[
+    needed("payments", Form::Count),
+    needed("before", Form::Instant),
+    needed("first", Form::Count),
+    needed("last", Form::Count),
+];
+const ARCHIVE: &[Shape] = &[needed("archive", Form::Count), needed("sha256", Form::FileDigest)];
+
 /// Holds the members of a leaf to what its kind has.
 pub(super) fn check(kind: Kind, members: &[(&str, Member<'_>)]) -> Result<(), EntryError> {
     let [first, second] = kind.members();
@@ -235,6 +254,7 @@ impl Form {
             Self::Digest => BASE64URL_NOPAD.decode(text.as_bytes()).is_ok_and(|d| d.len() == 32),
             Self::Kid => Kid::parse("kid", text).is_ok(),
             Self::Count => decimal(text).is_some(),
+            Self::FileDigest => HEXLOWER.decode(text.as_bytes()).is_ok_and(|d| d.len() == 32),
             Self::Denial | Self::Counts => false,
         }
     }
@@ -250,6 +270,7 @@ impl Form {
             Self::Digest => "32 bytes in base64url",
             Self::Kid => "an RFC 7638 thumbprint in base64url",
             Self::Count => "a decimal number",
+            Self::FileDigest => "64 lower-case hexadecimal digits",
             Self::Denial => "an object with a rule",
             Self::Counts => "an object of decimal numbers",
         }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::canonical::Value;
-use crate::domain::leaf::{Event, Leaf, Unserved};
+use crate::domain::leaf::{Archived, Event, Leaf, Unserved};
 
 fn at() -> Timestamp {
     Timestamp::from_unix_ms(1_800_000_000_000)
@@ -25,6 +25,15 @@ fn events() -> Vec<Event> {
         Event::TokenUp { token: token.clone() },
         Event::AnchorGone { token },
         Event::Unserved(unserved),
+        Event::Erased { payments: 64, before: at(), first: 3, last: 190 },
+        Event::Archived(Archived {
+            archive: 2,
+            sha256: "0a".repeat(32),
+            payments: 1_000,
+            before: at(),
+            first: 0,
+            last: 2_001,
+        }),
     ]
 }
 
@@ -52,6 +61,8 @@ fn every_event_is_read_back() {
             | Event::TokenDown { .. }
             | Event::TokenUp { .. }
             | Event::AnchorGone { .. }
+            | Event::Erased { .. }
+            | Event::Archived(_)
             | Event::Unserved(_) => {}
         }
         let leaf = Leaf::of_event(at(), &event);
