@@ -36,7 +36,7 @@ pub(in crate::cli) struct Verify {
     /// nobody can tell whether a log was set back to an earlier state.
     #[arg(long = "checkpoint", value_name = "FILE")]
     kept: Vec<PathBuf>,
-    /// A file that `countersign archive` wrote, whose payments are compared as well; may be repeated.
+    /// A file that `countersign archive` wrote; its payments are compared as well. May be repeated.
     #[arg(long = "archive", value_name = "FILE")]
     archives: Vec<PathBuf>,
     #[command(flatten)]

@@ -17,6 +17,7 @@ use crate::domain::policy::{Caller, Creditors, KeyPolicy, Policy};
 use crate::domain::time::{Duration, Timestamp};
 
 mod axes;
+mod closing;
 mod desk;
 mod history;
 mod leaves;

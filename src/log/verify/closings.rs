@@ -59,7 +59,7 @@ pub fn stub_agrees(
     {
         let Some(position) = position.filter(|position| *position < size) else { continue };
         if let Some(found) = other_than(payment, what == "outcome", leaf.as_ref()) {
-            let expected = format!("an {what} of this payment, whose row is closed");
+            let expected = format!("the {what} on this payment, whose row is closed");
             return Err(Fault::at(position, Finding::Ledger { payment, what, found, expected }));
         }
     }

@@ -11,6 +11,8 @@ use super::super::export::{self, Export};
 use super::*;
 use crate::log::tests::scene::{Fate, LogKey, ORIGIN, Scene, head};
 
+mod closing;
+
 #[derive(Parser)]
 struct Line {
     #[command(flatten)]

@@ -64,8 +64,8 @@ fn take(stub: Stub, comparison: &mut Comparison) -> Result<(), Failure> {
     match closing >= comparison.size {
         true => Ok(()),
         false => Err(Failure::alarm(format!(
-            "ledger and log do not agree: payment {id} is closed by leaf {closing}, but has its row \
-             as well; expected one of the two: the ledger was changed"
+            "ledger and log do not agree: payment {id} is closed by leaf {closing}, but has its \
+             row as well; expected one of the two: the ledger was changed"
         ))),
     }
 }
