@@ -37,6 +37,8 @@ impl Pipeline {
     async fn erase(&self, before: Timestamp) -> Result<usize, super::Refusal> {
         let mut erased: usize = 0;
         loop {
+            // A daemon that may not be the only one changes nothing.
+            self.check_not_halted()?;
             let payments = self.read(move |parts| slice(parts, before)).await?;
             let is_last = payments.len() < SLICE;
             erased = erased.saturating_add(payments.len());

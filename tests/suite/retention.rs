@@ -133,6 +133,10 @@ fn after_retention_nothing_tells_of_people_and_every_proof_holds() {
     let limits = shop.get("/v1/keys/settlement-eur/limits").body;
     assert_eq!(limits["limits"][1]["posted"], "12.34", "{limits}");
 
+    installation.write_client(&daemon);
+    let told = installation.must(&["payment", "show", &id]);
+    assert!(told.contains("12.34 EUR, and its row is gone") && told.contains("erased"), "{told}");
+
     // Proofs: the receipt that somebody holds, and the whole log beside the ledger.
     let file = |path: &std::path::Path| path.to_str().unwrap().to_owned();
     let (receipt_file, jwks) = (file(&receipt_file), file(&jwks));

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
@@ -17,6 +18,8 @@ use super::{StoreError, merger};
 
 /// Commits between two attempts, where somebody reads for long.
 const ATTEMPT_EVERY: u32 = 256;
+/// Longest that other statements of the writer wait for a lock: the default of rusqlite.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// Bytes that are written at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -53,7 +56,11 @@ impl Scrub {
 /// Overwrites what the log held before now; `false` if somebody still reads it.
 fn scrub(path: &Path, connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
     let restart = "PRAGMA wal_checkpoint(RESTART)";
-    let is_busy: i64 = connection.query_row(restart, [], |row| row.get(0))?;
+    // Payments do not wait for somebody who reads.
+    connection.busy_timeout(Duration::ZERO)?;
+    let is_busy = connection.query_row(restart, [], |row| row.get::<_, i64>(0));
+    connection.busy_timeout(BUSY_WAIT)?;
+    let is_busy = is_busy?;
     let before = merger::pages(connection)?;
     if is_busy != 0 {
         return Ok(false);
