@@ -239,7 +239,7 @@ const SWAPS: &[Swap] = &[
     (|l| take_away(l), |l| put_back(l), "there is no ledger at "),
     (|l| replace(l), |l| put_back(l), "another file lies at "),
     (|l| take_away(&log(l)), |l| put_back(&log(l)), "its write-ahead log is gone"),
-    (|l| pragma(l, "user_version", 97), |l| pragma(l, "user_version", -97), "has schema 99, this"),
+    (|l| pragma(l, "user_version", 96), |l| pragma(l, "user_version", -96), "has schema 99, this"),
     (|l| pragma(l, "application_id", 9), |l| pragma(l, "application_id", -9), "its application id"),
 ];
 
