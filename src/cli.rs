@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 mod agreement;
+mod archive;
 mod backup;
 mod client;
 mod clock;
@@ -21,6 +22,7 @@ mod pay;
 mod policy;
 mod receipt;
 mod reconcile;
+mod retention;
 mod serve;
 mod simulate;
 mod tokens;
@@ -56,6 +58,10 @@ enum Command {
     Init(Deployed),
     /// Copy the ledger, also beside a running daemon.
     Backup(backup::Backup),
+    /// Move payments that no limit looks back to into a file; the daemon must be stopped.
+    Archive(archive::Archive),
+    /// Show how long payments stay in the ledger, what is due, and what has gone.
+    Retention(Deployed),
     /// Run the daemon until SIGTERM or SIGINT.
     Serve(Deployed),
     /// Have a payment signed by a running daemon.
@@ -132,6 +138,8 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let output = Output::new(arguments.json);
     let done = match arguments.command {
+        Command::Archive(asked) => archive::run(&asked, &output),
+        Command::Retention(deployed) => retention::run(&deployed, &output),
         Command::Backup(asked) => backup::run(&asked, &output),
         Command::Init(deployed) => init::run(&deployed, &output),
         Command::Serve(deployed) => serve::run(&deployed, &output),

@@ -34,6 +34,7 @@ pub mod operations;
 pub mod payments;
 pub mod problem;
 pub mod public;
+pub mod remains;
 pub mod tls;
 pub mod wire;
 pub mod witness;

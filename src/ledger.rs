@@ -19,8 +19,8 @@ use crate::domain::credit::{ClockFault, Reading, credit};
 use crate::domain::key::Kid;
 use crate::domain::leaf::Event;
 use crate::domain::ledger::{
-    Authorisation, NotTaken, PaymentRecord, Posting, Reservation, Resumption, StatementRequest,
-    Submission, Taken, VerifiedEvidence, VoidReason,
+    Authorisation, Erasure, NotTaken, PaymentRecord, Posting, Reservation, Resumption,
+    StatementRequest, Submission, Taken, VerifiedEvidence, VoidReason,
 };
 use crate::domain::payment::PaymentId;
 use crate::domain::statement::{Statement, StatementDigest};
@@ -120,6 +120,28 @@ pub enum OpenError {
     /// The clock cannot be credited.
     #[error(transparent)]
     Clock(ClockFault),
+    /// A file that is to be written is there already.
+    #[error("there is a file at {} already; archives go to new files", .0.display())]
+    FileExists(PathBuf),
+    /// The file is no archive.
+    #[error("{} is no archive of a countersign ledger: {found}", path.display())]
+    NotAnArchive {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
+    /// The archive was written, but the ledger did not give up its rows.
+    #[error(
+        "nothing was moved, the ledger has all of its payments: {found}; delete {}, mend that and \
+         run it again", file.display()
+    )]
+    NotArchived {
+        /// The file that was written.
+        file: PathBuf,
+        /// What hindered the ledger.
+        found: String,
+    },
     /// The configuration and the ledger disagree.
     #[error("{what}: the ledger has {recorded}, the configuration has {configured}; {mend}")]
     Mismatch {
@@ -165,6 +187,7 @@ enum Command {
     Authorise(PaymentId, Vec<VerifiedEvidence>, Kid, Reply<Authorisation>),
     Record(Event, Reply<()>),
     Checkpoint(Box<sqlite::StoredCheckpoint>, Reply<()>),
+    Erase(Box<Erasure>, Reply<()>),
     Probe(Reply<()>),
 }
 
@@ -294,6 +317,14 @@ impl Ledger {
     /// [`LedgerFailure`].
     pub async fn keep(&self, checkpoint: sqlite::StoredCheckpoint) -> Result<(), LedgerFailure> {
         self.ask_patiently(|reply| Command::Checkpoint(Box::new(checkpoint), reply)).await
+    }
+
+    /// Erases payments, in one commit with the leaf that says so.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`]; nothing was erased, or a retry would find nothing left to erase.
+    pub async fn erase(&self, erasure: Erasure) -> Result<(), LedgerFailure> {
+        self.ask_patiently(|reply| Command::Erase(Box::new(erasure), reply)).await
     }
 
     /// Number of leaves in the log after the last commit.

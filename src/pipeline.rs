@@ -27,12 +27,14 @@ use crate::ledger::reader::{KeyVersion, Reader};
 pub mod anchors;
 mod asked;
 pub mod checkpoints;
+mod erasure;
 mod in_flight;
 mod incidents;
 pub mod published;
 mod questions;
 mod refusal;
 pub mod release;
+pub mod remains;
 mod tree;
 pub mod unserved;
 pub mod witnesses;
@@ -41,6 +43,7 @@ pub use asked::Cancelled;
 use checkpoints::{Audit, Checkpointer, Found, Published};
 use in_flight::InFlight;
 pub use refusal::Refusal;
+use remains::Remains;
 use witnesses::Witnesses;
 
 /// Longest that a submission waits for its signature before it is told to come back.
@@ -154,6 +157,7 @@ impl Pipeline {
         }
         match self.parts.ledger.reserve(submission).await? {
             Reservation::Denied(record) | Reservation::Waiting(record) => Ok(record),
+            Reservation::Closed(closed) => Err(Refusal::Closed(Remains::of(&closed)?.into())),
             Reservation::Conflict { payment, field } => Err(Refusal::Conflict { payment, field }),
             Reservation::Known(record) => {
                 // Whoever only waits keeps neither a place at the token nor others from signing.

@@ -1,7 +1,7 @@
 //! Deployment and policy have two owners; before anything starts they must agree.
 
 use crate::config::Problems;
-use crate::config::deployment::Deployment;
+use crate::config::deployment::{Deployment, Keeping};
 use crate::domain::key::{Algorithm, KeyId, Purpose};
 use crate::domain::policy::Policy;
 
@@ -38,6 +38,7 @@ pub(super) fn check(deployment: &Deployment, policy: &Policy) -> Problems {
     }
     check_audit_key(deployment, policy, &mut problems);
     check_anchored(deployment, policy, &mut problems);
+    check_keeping(&deployment.keeping, policy, &mut problems);
     problems
 }
 
@@ -63,6 +64,28 @@ fn check_anchored(deployment: &Deployment, policy: &Policy, problems: &mut Probl
             "no token of the deployment keeps anchors and there is no witness, so these payments \
              would wait for ever; let a token keep them, add a [[witness]], or remove this",
         );
+    }
+}
+
+/// A row must stay as long as any limit looks back: what a new limit counts is made from rows.
+fn check_keeping(keeping: &Keeping, policy: &Policy, problems: &mut Problems) {
+    let limits = policy.keys.values().flat_map(|key| &key.limits);
+    let windows = limits.filter_map(|limit| Some((limit.window.longest()?, limit)));
+    let longest = windows.max_by_key(|(longest, _)| *longest);
+    let Some((longest, limit)) = longest else { return };
+    for (name, found) in
+        [("retention", keeping.retention), ("archive_after", keeping.archive_after)]
+    {
+        if let Some(found) = found.filter(|found| *found < longest) {
+            problems.note(
+                format!("ledger.{name}"),
+                format!(
+                    "found {found}, but the limit \"{}\" looks back {longest}; expected at least \
+                     that",
+                    limit.name
+                ),
+            );
+        }
     }
 }
 

@@ -155,6 +155,11 @@ fn told(answer: &Answer, idempotency_key: Option<&str>, output: &Output) -> Stri
     };
     let mut lines = match answer.text("/id") {
         "" => vec![format!("{state}  {}", answer.problem())],
+        _ if answer.text("/payment/amount").is_empty() => vec![format!(
+            "{state}  {} {}, and its row is gone",
+            output.strong(answer.text("/amount")),
+            answer.text("/currency"),
+        )],
         _ => vec![format!(
             "{state}  {} {} to {} ({})",
             output.strong(&payment("amount")),
@@ -175,6 +180,10 @@ fn told(answer: &Answer, idempotency_key: Option<&str>, output: &Output) -> Stri
         ("idempotency key", idempotency_key.unwrap_or_default()),
         ("key version", answer.text("/kid")),
         ("recorded", answer.text("/outcome_at")),
+        ("denied by", answer.text("/denied_by")),
+        ("erased", answer.text("/erased_at")),
+        ("archived", answer.text("/archived_at")),
+        ("archive", answer.text("/archive")),
         ("jws", jws),
     ] {
         if !value.is_empty() {

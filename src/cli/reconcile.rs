@@ -9,11 +9,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::domain::ledger::PaymentRecord;
 use crate::domain::payment::PaymentId;
 use crate::domain::time::Timestamp;
 use crate::log::entry::Kind;
 
-use super::log::source::{Source, Whence, instant, read};
+use super::log::source::{Source, Whence, instant, read, unread};
 use super::output::{Exit, Failure, Output};
 
 mod comparison;
@@ -22,7 +23,7 @@ mod executed;
 mod tests;
 mod told;
 
-use comparison::{Comparison, Signed, Standing};
+use comparison::{Comparison, Recorded, Signed, Standing};
 use executed::Executed;
 
 /// Leaves between two words about progress.
@@ -82,6 +83,14 @@ fn compare(
         Ok(ControlFlow::Continue(()))
     })?;
     output.progress_is_over();
-    let recorded = |id: PaymentId| Ok(source.row(id)?.and_then(|row| row.compact_jws()));
+    let recorded = |id: PaymentId| {
+        let row = source.row(id)?;
+        if let Some(jws) = row.as_ref().and_then(PaymentRecord::compact_jws) {
+            return Ok(Recorded::Jws(jws));
+        }
+        let stub = source.reader().map(|reader| reader.stub(id)).transpose();
+        let is_closed = row.is_none() && stub.map_err(unread)?.flatten().is_some();
+        Ok(if is_closed { Recorded::Closed } else { Recorded::Nothing })
+    };
     Comparison::new(executed, &standing, missed, source.reader().is_some(), recorded)
 }

@@ -81,7 +81,7 @@ async fn serve(
     drop(pipeline.ledger().probe().await);
     announce(&listeners, output)?;
 
-    let mut chores = chores::start(&pipeline, &callers);
+    let mut chores = chores::start(&pipeline, &callers, &deployment.keeping);
     let (stop, stopping) = watch::channel(false);
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {

@@ -34,6 +34,8 @@ pub struct Deployment {
     pub keys: BTreeMap<KeyId, KeyBinding>,
     /// The log of decisions.
     pub audit: Audit,
+    /// How long payments stay in the ledger.
+    pub keeping: Keeping,
     /// Who cosigns the log from elsewhere.
     pub witnesses: Vec<WitnessEntry>,
     /// Log lines.
@@ -138,6 +140,15 @@ pub struct Audit {
     pub key: KeyId,
     /// Longest that the anchors on the tokens may be behind the log.
     pub anchor_interval: Duration,
+}
+
+/// How long payments stay in the ledger, from the day on which nothing about them changes any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Keeping {
+    /// What tells of people is erased after so long; `None` for never.
+    pub retention: Option<Duration>,
+    /// `countersign archive` moves payments that are older; `None` if there are to be no archives.
+    pub archive_after: Option<Duration>,
 }
 
 /// A witness of the log.

@@ -18,7 +18,7 @@ use super::time::Timestamp;
 mod event;
 mod refused;
 
-pub use event::{Event, Unserved};
+pub use event::{Archived, Event, Unserved};
 
 /// Schema of leaves, its first version.
 pub const LEAF_SCHEMA: &str = "countersign/leaf/1";

@@ -7,6 +7,7 @@
 
 mod approve;
 mod authorise;
+mod closing;
 mod evidence;
 mod judge;
 mod record;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use approve::{NotTaken, StatementRequest, Taken, approve, issue};
 pub use authorise::{Authorisation, authorise};
+pub use closing::{ClosedPayment, Closing, Erasure, PastShare, RequestDigest};
 pub use evidence::{Evidence, StatementRow, VerifiedEvidence};
 pub use judge::{Admission, Check, Explanation, explain};
 pub use record::{PaymentRecord, State, VoidReason, Wait};

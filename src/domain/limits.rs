@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::counter::{Axis, Counter, CounterId, Miscount, Parties, Scope, Span, Spend};
-use super::time::Timestamp;
+use super::time::{Duration, Timestamp};
 
 /// What a limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,17 @@ pub enum Window {
     PerPayment,
     /// The running sum of a span.
     Sum(Span),
+}
+
+impl Window {
+    /// How far it looks back at most; `None` if it reads no payments, or needs none one by one.
+    pub fn longest(self) -> Option<Duration> {
+        match self {
+            Self::PerPayment | Self::Sum(Span::Lifetime | Span::SinceTouch) => None,
+            Self::Sum(Span::Rolling(window)) => Some(window),
+            Self::Sum(Span::Calendar(unit, _)) => Some(unit.longest()),
+        }
+    }
 }
 
 impl std::fmt::Display for Window {

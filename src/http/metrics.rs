@@ -218,7 +218,7 @@ fn undecided(response: &Response) -> Option<Cause> {
         // Forbidden is the answer of policy and limits: a decision with a leaf of its own.
         ..400 | 403 => None,
         401 => Some(Cause::Unauthenticated),
-        404 | 405 => Some(Cause::NotFound),
+        404 | 405 | 410 => Some(Cause::NotFound),
         429 => Some(Cause::Overload),
         422 if conflict() => Some(Cause::Conflict),
         400..500 => Some(Cause::Malformed),

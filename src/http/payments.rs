@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use super::Gateway;
 use super::body::{PaymentBody, idempotency_key};
 use super::problem::{Problem, ProblemDocument};
+use super::remains::LookUpAnswer;
 use super::wire::{PaymentAnswer, PaymentRequest};
 
 /// Longest that a look-up may wait.
@@ -38,6 +39,9 @@ const RELEASE_WAIT_MAX: Duration = Duration::from_secs(10);
             description = "admitted; it waits for people, or its signature is to come"),
         (status = 403, body = ProblemDocument, content_type = "application/problem+json",
             description = "denied, and on the record"),
+        (status = 410, body = ProblemDocument, content_type = "application/problem+json",
+            description = "the idempotency key was used by a payment that was erased or archived; \
+                nothing is signed again"),
         (status = 413, body = ProblemDocument, content_type = "application/problem+json",
             description = "the body is too large"),
         (status = 415, body = ProblemDocument, content_type = "application/problem+json",
@@ -93,7 +97,8 @@ fn answer(
             at most 60s"),
     ),
     responses(
-        (status = 200, body = PaymentAnswer, description = "as it stands now"),
+        (status = 200, body = LookUpAnswer, description = "as it stands now, or what is left of it \
+            after it was erased or archived"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json",
             description = "unknown, or somebody else's"),
         (status = 422, body = ProblemDocument, content_type = "application/problem+json",
@@ -107,16 +112,20 @@ pub(super) async fn look_up(
     Extension(caller): Extension<CallerId>,
     id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
-) -> Result<Json<PaymentAnswer>, Problem> {
+) -> Result<Json<LookUpAnswer>, Problem> {
     let wait = wait(query.as_deref())?;
     let not_found = || Problem::not_found("payment of yours with this id");
     let Path(id) = id.map_err(|_| not_found())?;
     let id = PaymentId::parse("id", &id).map_err(|_| not_found())?;
     let started = clock::monotonic();
-    let record = gateway.pipeline.payment(&caller, id, wait).await?.ok_or_else(not_found)?;
+    let Some(record) = gateway.pipeline.payment(&caller, id, wait).await? else {
+        let remains = gateway.pipeline.remains(&caller, id).await?.ok_or_else(not_found)?;
+        return Ok(Json(LookUpAnswer::Remains(Box::new(remains.into()))));
+    };
     let waited = clock::monotonic().saturating_duration_since(started);
     let released = gateway.pipeline.released(&record, wait.saturating_sub(waited)).await;
-    Ok(Json(PaymentAnswer::new(&record, gateway.pipeline.now(), released)))
+    let answer = PaymentAnswer::new(&record, gateway.pipeline.now(), released);
+    Ok(Json(LookUpAnswer::Whole(answer.into())))
 }
 
 /// Gives the receipt of a signed payment of this caller: one file that anybody can check offline.
@@ -128,6 +137,8 @@ pub(super) async fn look_up(
             description = "the receipt; `countersign receipt verify` checks it"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json",
             description = "unknown, somebody else's, or not signed"),
+        (status = 410, body = ProblemDocument, content_type = "application/problem+json",
+            description = "erased or archived; a receipt that was asked for before still holds"),
         (status = 503, body = ProblemDocument, content_type = "application/problem+json",
             description = "the ledger cannot be read, or the log has no checkpoint yet"),
     )
@@ -141,6 +152,11 @@ pub(super) async fn receipt(
     let Path(id) = id.map_err(|_| not_found())?;
     let id = PaymentId::parse("id", &id).map_err(|_| not_found())?;
     let found = gateway.pipeline.payment(&caller, id, Duration::ZERO).await?;
+    if found.is_none()
+        && let Some(remains) = gateway.pipeline.remains(&caller, id).await?
+    {
+        return Err(Problem::gone(&remains));
+    }
     let record = found.filter(|record| matches!(record.state, Stage::Posted { .. }));
     let record = record.ok_or_else(not_found)?;
     let receipt = gateway.pipeline.receipt(&record).await?.ok_or_else(|| {

@@ -75,7 +75,7 @@ impl Problem {
         }))
     }
 
-    fn about(mut self, payment: PaymentId) -> Self {
+    pub(super) fn about(mut self, payment: PaymentId) -> Self {
         self.0.payment_id = Some(payment.to_string());
         self
     }
@@ -159,6 +159,7 @@ impl From<Refusal> for Problem {
                     .about(payment)
                     .at(field)
             }
+            Refusal::Closed(remains) => Self::gone(&remains),
             overload if overload.is_overload() => {
                 let detail = "nothing was decided; retry under the same idempotency key";
                 let title = "Too many payments wait";

@@ -1,6 +1,7 @@
 //! Reading without disturbing the writer: read-only connections for everything that is not a
 //! decision.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +13,7 @@ use crate::domain::credential::CredentialId;
 use crate::domain::credit::Mark;
 use crate::domain::key::{Algorithm, KeyId, Kid, PublicKey, Purpose};
 use crate::domain::leaf::Leaf;
-use crate::domain::ledger::{PaymentRecord, StatementRow, WorkingSet};
+use crate::domain::ledger::{ClosedPayment, Closing, PaymentRecord, StatementRow, WorkingSet};
 use crate::domain::payment::{Payment, PaymentId};
 use crate::domain::people::People;
 use crate::domain::policy::Policy;
@@ -22,7 +23,8 @@ use crate::domain::time::Timestamp;
 
 use super::OpenError;
 use super::sqlite::{
-    StoreError, StoredCheckpoint, audit, cosigned, leaves, open, payments, snapshot, statements,
+    StoreError, StoredArchive, StoredCheckpoint, Stub, audit, closing, cosigned, leaves, open,
+    payments, snapshot, statements,
 };
 
 pub use super::sqlite::cosigned::StoredCosigned;
@@ -75,6 +77,60 @@ impl Reader {
         self.with(|connection| payments::by_id(connection, id))
     }
 
+    /// What is left of a payment whose row is gone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn closed(&self, id: PaymentId) -> Result<Option<ClosedPayment>, StoreError> {
+        self.with(|connection| closing::by_id(connection, id))
+    }
+
+    /// The stub of a payment whose row is gone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn stub(&self, id: PaymentId) -> Result<Option<Stub>, StoreError> {
+        self.with(|connection| closing::stub_by_id(connection, id))
+    }
+
+    /// Payments that were final before an instant and have their rows, oldest first, until `each`
+    /// breaks.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn due(
+        &self,
+        before: Timestamp,
+        mut each: impl FnMut(Closing) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.with(|connection| closing::due(connection, before, |payment| Ok(each(payment))))
+    }
+
+    /// What is left of payments whose rows are gone, in the order of their decisions, from a
+    /// position in the log on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn stubs(&self, from: u64, most: usize) -> Result<Vec<Stub>, StoreError> {
+        self.with(|connection| closing::stubs(connection, from, most))
+    }
+
+    /// How many payments have given up their rows.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn count_closed(&self) -> Result<u64, StoreError> {
+        self.with(closing::count)
+    }
+
+    /// Archives on the record, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn archives(&self) -> Result<Vec<StoredArchive>, StoreError> {
+        self.with(closing::archives)
+    }
+
     /// Payments in the order in which they were decided upon, after the row of one of them; 0 for
     /// the first.
     ///
@@ -105,7 +161,11 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn due(&self, now: Timestamp, most: u32) -> Result<Vec<(PaymentId, Due)>, StoreError> {
+    pub fn due_waiting(
+        &self,
+        now: Timestamp,
+        most: u32,
+    ) -> Result<Vec<(PaymentId, Due)>, StoreError> {
         self.with(|connection| open::due(connection, now, most))
     }
 

@@ -7,24 +7,25 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::counted::Counted;
 use crate::domain::counter::{Counter, CounterId};
 use crate::domain::credit::Mark;
-use crate::domain::ledger::{Novelty, PaymentRecord, Waiting, WorkingSet};
+use crate::domain::ledger::{Erasure, Novelty, PaymentRecord, Waiting, WorkingSet};
 use crate::domain::payment::PaymentId;
 use crate::domain::policy::Policy;
 
 use super::OpenError;
 use super::lock::Lock;
 
+mod archive;
 pub(super) mod audit;
 mod axes;
 mod backup;
 mod bindings;
 pub(super) mod clock;
+pub(super) mod closing;
 mod connection;
 pub(super) mod cosigned;
 mod counters;
@@ -34,18 +35,22 @@ mod load;
 mod merger;
 pub(super) mod open;
 pub(super) mod payments;
+mod scrub;
 pub(super) mod snapshot;
 pub(super) mod statements;
 mod wal;
 
+pub use archive::{ArchiveFile, ToArchive};
 pub use audit::{PaymentWithLeaves, Spent, Standing};
 pub use backup::backup;
+pub use closing::{StoredArchive, Stub};
 use connection::{anchor, begin, broken, connect};
 use guard::FileId;
 pub use guard::{check_absent, create};
 pub use leaves::{StoredCheckpoint, StoredTile};
 pub(super) use load::{Names, Registry};
 use merger::Merger;
+use scrub::Scrub;
 use wal::Room;
 
 /// Schema of this release, kept in `PRAGMA user_version`.
@@ -100,6 +105,7 @@ pub struct Store {
     room: Room,
     /// How many payments are in doubt or wait for people, and will have an outcome.
     open_count: u64,
+    scrub: Scrub,
     mark: Mark,
     /// Number of leaves after the last commit.
     log_size: u64,
@@ -151,6 +157,7 @@ impl Store {
             _lock: lock,
             room: Room::of(path),
             open_count,
+            scrub: Scrub::default(),
             mark,
             log_size,
             counted: Arc::new(counted),
@@ -215,6 +222,7 @@ impl Store {
         policy: &Policy,
         mut working: WorkingSet,
         checkpoints: &[StoredCheckpoint],
+        erasures: &[(u64, Erasure)],
     ) -> Result<(), StoreError> {
         let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
         begin(connection)?;
@@ -233,11 +241,18 @@ impl Store {
         for checkpoint in checkpoints {
             leaves::store_checkpoint(connection, checkpoint)?;
         }
+        let lapsed = closing::lapsed(mark.newest, policy.duplicate_window);
+        for (leaf, erasure) in erasures {
+            closing::close(connection, *leaf, lapsed, &erasure.payments)?;
+        }
         clock::store(connection, &mark)?;
         connection.prepare_cached("COMMIT")?.execute([])?;
         self.mark = mark;
         self.log_size = log_size;
         self.waiting = Arc::clone(&working.waiting);
+        if erasures.iter().any(|(_, erasure)| erasure.is_last) {
+            self.scrub.is_due();
+        }
         for (record, novelty) in working.changed() {
             match (record.is_final(), novelty) {
                 (true, Novelty::Known) => self.open_count = self.open_count.saturating_sub(1),
@@ -270,7 +285,8 @@ impl Store {
     /// Keeps the log short, once those who waited for a commit have their answers.
     pub(super) fn tend(&mut self) -> Result<(), StoreError> {
         let connection = self.connection.as_ref().ok_or(StoreError::Closed)?;
-        self.merger.as_mut().ok_or(StoreError::Closed)?.after_commit(connection)
+        self.merger.as_mut().ok_or(StoreError::Closed)?.after_commit(connection)?;
+        self.scrub.after_commit(&self.path, connection, self.mark.newest)
     }
 
     /// Gives up the connection and all memory and opens the file again.
@@ -307,24 +323,6 @@ impl Store {
         self.mark = found;
         self.merger = Some(Merger::start(&self.path)?);
         self.connection = Some(connection);
-        Ok(())
-    }
-
-    /// Closes the file cleanly: the log is merged and the mark taken away.
-    ///
-    /// # Errors
-    /// [`StoreError::Sqlite`]; the log is then kept, and nothing is lost.
-    pub fn close(mut self) -> Result<(), StoreError> {
-        self.merger = None;
-        let connection = self.connection.take().ok_or(StoreError::Closed)?;
-        drop(self.anchor.take());
-        // Merged before the mark is taken away: if the disk has no room for all of it, the ledger
-        // stays as one in use, with its log.
-        connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?;
-        guard::mark(&connection, false)?;
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-        connection.close().map_err(|(_, refused)| refused)?;
         Ok(())
     }
 

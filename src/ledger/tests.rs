@@ -11,6 +11,8 @@ use crate::domain::payment::{AccountFields, Payment, PaymentFields};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
+mod closing;
+
 /// Changes rows as somebody does who has the file and no daemon.
 pub(crate) fn tamper(path: &std::path::Path, sql: &str) {
     let connection = rusqlite::Connection::open(path).unwrap();

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::domain::credit::{ClockFault, credit};
 use crate::domain::leaf::{Event, Leaf};
-use crate::domain::ledger::WorkingSet;
+use crate::domain::ledger::{Erasure, WorkingSet};
 use crate::domain::time::Timestamp;
 
 use super::health::Health;
@@ -36,11 +36,13 @@ pub(super) struct Writer {
     due: Vec<Event>,
 }
 
-/// What a batch changes: the rows of the rules, and the checkpoints that go beside them.
+/// What a batch changes: the rows of the rules, and what goes beside them: checkpoints, and
+/// payments that are erased, with the position of the leaf that says so.
 #[derive(Default)]
 struct Batch {
     working: WorkingSet,
     checkpoints: Vec<StoredCheckpoint>,
+    erasures: Vec<(u64, Erasure)>,
 }
 
 impl Writer {
@@ -100,6 +102,7 @@ impl Writer {
     /// Decides a batch and makes it durable. On failure everybody in it has been told.
     fn decide_and_commit(&mut self, batch: Vec<Command>) -> Result<Vec<Decided>, Broken> {
         let size = batch.len();
+        let records = batch.iter().map(Command::records).sum::<usize>();
         let (now, mark) = match credit(self.store.mark(), &self.clock.read()) {
             Ok(credited) => credited,
             Err(fault) => {
@@ -109,7 +112,7 @@ impl Writer {
                 return Err(self.broken(broken, batch.into_iter(), Command::fail));
             }
         };
-        let shortage = match self.store.keep_room(size.saturating_add(self.due.len())) {
+        let shortage = match self.store.keep_room(records.saturating_add(self.due.len())) {
             Ok(()) => None,
             Err(short @ StoreError::NoRoom(_)) => Some(LedgerFailure::Storage(short.to_string())),
             Err(refused) => {
@@ -136,7 +139,8 @@ impl Writer {
         let ended = match unrecorded {
             true => self.store.end_unchanged(),
             false => {
-                self.store.commit(mark, &self.rules.policy, changes.working, &changes.checkpoints)
+                let Batch { working, checkpoints, erasures } = changes;
+                self.store.commit(mark, &self.rules.policy, working, &checkpoints, &erasures)
             }
         };
         if let Err(refused) = ended {

@@ -16,6 +16,7 @@ use super::tile::Tile;
 use super::tree::{Hash, TreeHead};
 
 mod checkpoints;
+mod closings;
 mod fault;
 mod ledger;
 mod payments;
@@ -26,6 +27,7 @@ mod witnesses;
 mod tests;
 
 use checkpoints::Checkpoints;
+pub use closings::{Closed, Closings, LoggedArchive, stub_agrees};
 pub use fault::{Fault, Finding};
 pub use ledger::{LeavesOf, agrees};
 use payments::Payments;
@@ -40,6 +42,7 @@ pub struct LogVerifier {
     checkpoints: Checkpoints,
     payments: Payments,
     kinds: BTreeMap<Kind, u64>,
+    closings: Closings,
     first: Option<Timestamp>,
     newest: Timestamp,
 }
@@ -57,6 +60,8 @@ pub struct Summary {
     pub checkpoints: u64,
     /// Leaves by kind.
     pub kinds: BTreeMap<Kind, u64>,
+    /// Payments that gave up their rows, by the position of the leaf that says so.
+    pub closings: Closings,
     /// Payments by key and currency.
     pub sums: BTreeMap<(String, Currency), Sums>,
     /// When the first leaf and the last one were decided.
@@ -76,6 +81,7 @@ impl LogVerifier {
             checkpoints,
             payments: Payments::default(),
             kinds: BTreeMap::new(),
+            closings: Closings::new(),
             first: None,
             newest: Timestamp::from_unix_ms(0),
         })
@@ -102,6 +108,7 @@ impl LogVerifier {
         self.newest = found;
         self.first.get_or_insert(found);
         self.payments.take(&entry).map_err(at)?;
+        closings::take(&mut self.closings, position, &entry);
         let count = self.kinds.entry(entry.kind()).or_default();
         *count = count.saturating_add(1);
         let appended = self.growth.append(Hash::of_leaf(bytes), full);
@@ -127,6 +134,7 @@ impl LogVerifier {
             signed: self.checkpoints.newest(),
             checkpoints: self.checkpoints.count(),
             kinds: self.kinds,
+            closings: self.closings,
             sums: self.payments.into_sums(),
             span: self.first.map(|first| (first, self.newest)),
         })

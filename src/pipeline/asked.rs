@@ -29,7 +29,7 @@ impl Pipeline {
     pub async fn tend_waiting(&self) {
         loop {
             let now = self.now();
-            let found = self.read(move |parts| parts.reader.due(now, DUE_MAX)).await;
+            let found = self.read(move |parts| parts.reader.due_waiting(now, DUE_MAX)).await;
             for (payment, due) in found.unwrap_or_default() {
                 match due {
                     Due::Expired => self.expire(payment).await,

@@ -6,6 +6,8 @@ use crate::hsm::Unavailable;
 use crate::ledger::LedgerFailure;
 use crate::ledger::sqlite::StoreError;
 
+use super::remains::Remains;
+
 /// A refusal that is no decision: the request contradicts an earlier one, or we failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -17,6 +19,9 @@ pub enum Refusal {
         /// The first field that differs.
         field: &'static str,
     },
+    /// The idempotency key was used by a payment whose row is gone.
+    #[error("the idempotency key belongs to payment {}, whose row is gone", .0.id)]
+    Closed(Box<Remains>),
     /// No token can take a signature.
     #[error(transparent)]
     Token(#[from] Unavailable),

@@ -24,6 +24,7 @@ mod limits;
 mod malformed;
 mod payments;
 mod record;
+mod retention;
 mod secrets;
 mod setup;
 mod start;

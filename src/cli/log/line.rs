@@ -141,7 +141,9 @@ fn painted(kind: Kind, text: &str, output: &Output) -> String {
         | Kind::WitnessContradicts
         | Kind::Unserved => output.warning(text),
         Kind::Accepted | Kind::Waiting | Kind::Authorised => text.to_owned(),
-        Kind::Started | Kind::Stopped | Kind::TokenUp => text.to_owned(),
+        Kind::Started | Kind::Stopped | Kind::TokenUp | Kind::Erased | Kind::Archived => {
+            text.to_owned()
+        }
     }
 }
 
@@ -182,6 +184,11 @@ fn detail(entry: &Entry<'_>) -> String {
         Kind::WitnessContradicts => format!("{}: {}", text("witness"), text("reason")),
         Kind::TokenDown => format!("{}: {}", text("token"), text("reason")),
         Kind::TokenUp | Kind::AnchorGone => text("token").to_owned(),
+        Kind::Erased => format!("{} payments final before {}", text("payments"), text("before")),
+        Kind::Archived => {
+            let (payments, before) = (text("payments"), text("before"));
+            format!("{payments} payments final before {before}, archive {}", text("archive"))
+        }
         Kind::Unserved => {
             let counts = entry.object("refusals").iter();
             counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::config::deployment::Deployment;
+use crate::domain::leaf::Leaf;
 use crate::domain::ledger::PaymentRecord;
 use crate::domain::payment::PaymentId;
 use crate::domain::time::Timestamp;
@@ -81,6 +82,15 @@ impl Source {
             Some(reader) => reader.payment(id).map_err(Failure::broken),
             None => Ok(None),
         }
+    }
+
+    /// One leaf of a log of `size`, if it has that many.
+    pub(in crate::cli) fn leaf(&self, position: u64, size: u64) -> Result<Option<Leaf>, Failure> {
+        if position >= size {
+            return Ok(None);
+        }
+        let leaf = self.chunk(position, 1)?.into_iter().next();
+        Ok(leaf.map(Leaf::from_stored))
     }
 
     /// Leaves from a position on: one at least, if there is one before `size`.

@@ -18,6 +18,7 @@ use super::super::receipt::{all_keys, witness_key};
 use super::source::{Source, Whence, unread};
 
 mod agreement;
+mod archives;
 mod told;
 
 #[cfg(test)]
@@ -39,6 +40,9 @@ pub(in crate::cli) struct Verify {
     /// nobody can tell whether a log was set back to an earlier state.
     #[arg(long = "checkpoint", value_name = "FILE")]
     kept: Vec<PathBuf>,
+    /// A file that `countersign archive` wrote; its payments are compared as well. May be repeated.
+    #[arg(long = "archive", value_name = "FILE")]
+    archives: Vec<PathBuf>,
     #[command(flatten)]
     whence: Whence,
 }
@@ -65,9 +69,11 @@ pub(super) fn run(verify: &Verify, output: &Output) -> Result<Exit, Failure> {
         ),
         _ => None,
     };
+    let archived = archives::compare(&verify.archives, &source, &checked, output)
+        .inspect_err(|_| output.progress_is_over())?;
     output.progress_is_over();
-    output.show(&told::json(&checked, &cosigned, agreed.as_ref()), |_| {
-        told::text(&checked, &cosigned, agreed.as_ref(), output)
+    output.show(&told::json(&checked, &cosigned, agreed.as_ref(), archived), |_| {
+        told::text(&checked, &cosigned, agreed.as_ref(), archived, output)
     })?;
     Ok(Exit::Done)
 }

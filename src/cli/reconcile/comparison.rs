@@ -66,6 +66,16 @@ pub(super) struct Repeated {
     pub(super) lines: Vec<u64>,
 }
 
+/// What the ledger has of a payment that was signed.
+pub(super) enum Recorded {
+    /// Its JWS.
+    Jws(String),
+    /// Its row was erased or archived, and its signature went with it.
+    Closed,
+    /// No row of a signed payment, although the log says that it is one.
+    Nothing,
+}
+
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
@@ -76,16 +86,18 @@ pub(super) struct Comparison {
     pub(super) matched: BTreeMap<&'static str, (u64, u128)>,
     /// Whether signatures in the file were compared with those on the record.
     pub(super) signatures_compared: bool,
+    /// Signatures in the file that could not be compared, since those payments gave up their rows.
+    pub(super) closed: u64,
 }
 
 impl Comparison {
-    /// Compares; `recorded` tells the JWS on the record of a payment.
+    /// Compares; `recorded` tells what is on the record of a payment.
     pub(super) fn new(
         executed: &Executed,
         standing: &HashMap<PaymentId, Standing>,
         never_executed: Vec<Signed>,
         signatures_compared: bool,
-        recorded: impl Fn(PaymentId) -> Result<Option<String>, Failure>,
+        recorded: impl Fn(PaymentId) -> Result<Recorded, Failure>,
     ) -> Result<Self, Failure> {
         let mut found = Self { never_executed, signatures_compared, ..Self::default() };
         for (id, lines) in executed.payments() {
@@ -97,9 +109,14 @@ impl Comparison {
             let sound = known.filter(|known| known.kind == Kind::Signed);
             for line in lines {
                 let other = match &line.jws {
-                    Some(jws) if sound.is_some() && signatures_compared => {
-                        recorded(id)?.is_none_or(|recorded| recorded != *jws)
-                    }
+                    Some(jws) if sound.is_some() && signatures_compared => match recorded(id)? {
+                        Recorded::Jws(recorded) => recorded != *jws,
+                        Recorded::Nothing => true,
+                        Recorded::Closed => {
+                            found.closed += 1;
+                            false
+                        }
+                    },
                     _ => false,
                 };
                 if sound.is_none() || other {

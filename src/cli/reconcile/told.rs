@@ -24,6 +24,7 @@ pub(super) fn json(found: &Comparison) -> Value {
         "signed_never_executed": found.never_executed,
         "matched": matched.collect::<Vec<_>>(),
         "signatures_compared": found.signatures_compared,
+        "signatures_gone": found.closed.to_string(),
     })
 }
 
@@ -73,6 +74,12 @@ pub(super) fn text(found: &Comparison, executed: &Executed, output: &Output) -> 
         lines.push(
             output.faint("  an export holds no signatures: those in the file were not compared"),
         );
+    }
+    if found.closed > 0 {
+        lines.push(output.faint(&format!(
+            "  {} signatures were not compared: those payments were erased or archived",
+            found.closed
+        )));
     }
     lines.join("\n")
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::config::deployment::Keeping;
 use crate::http::callers::CallerVerifier;
 use crate::pipeline::Pipeline;
 use crate::pipeline::unserved::Cause;
@@ -15,7 +16,11 @@ const REFRESH_EVERY: Duration = Duration::from_secs(1);
 const UNSERVED_EVERY: Duration = Duration::from_secs(60);
 
 /// Starts them; they end when the set is dropped.
-pub(super) fn start(pipeline: &Pipeline, callers: &Arc<CallerVerifier>) -> JoinSet<()> {
+pub(super) fn start(
+    pipeline: &Pipeline,
+    callers: &Arc<CallerVerifier>,
+    keeping: &Keeping,
+) -> JoinSet<()> {
     let mut chores = JoinSet::new();
     let resuming = pipeline.clone();
     chores.spawn(async move { resuming.resume_in_doubt().await });
@@ -23,6 +28,10 @@ pub(super) fn start(pipeline: &Pipeline, callers: &Arc<CallerVerifier>) -> JoinS
     chores.spawn(async move { waiting.tend_waiting().await });
     let watching = pipeline.clone();
     chores.spawn(async move { watching.record_tokens().await });
+    if let Some(retention) = keeping.retention {
+        let erasing = pipeline.clone();
+        chores.spawn(async move { erasing.erase_when_due(retention).await });
+    }
     let refreshed = Arc::clone(callers);
     chores.spawn(async move {
         loop {

@@ -35,6 +35,8 @@ pub(super) struct Deployment {
     #[serde(default)]
     witness: Vec<witnesses::Entry>,
     #[serde(default)]
+    ledger: Ledger,
+    #[serde(default)]
     log: Log,
 }
 
@@ -87,6 +89,13 @@ pub(in crate::config) struct Log {
     format: Option<String>,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Ledger {
+    retention: Option<String>,
+    archive_after: Option<String>,
+}
+
 impl Deployment {
     pub(super) fn check(self, base: &Path, problems: &mut Problems) -> Option<super::Deployment> {
         if !self.issuer.starts_with("https://") || self.issuer.len() > 200 {
@@ -112,6 +121,7 @@ impl Deployment {
         let gateway = self.gateway.check(base, problems);
         let public = self.public.check(base, problems);
         let witnesses = witnesses::check(self.witness, base, problems);
+        let keeping = self.ledger.check(problems);
         let log = self.log.check(problems);
         Some(super::Deployment {
             issuer: self.issuer,
@@ -124,6 +134,7 @@ impl Deployment {
             keys,
             audit: audit?,
             witnesses,
+            keeping,
             log,
         })
     }
@@ -216,6 +227,28 @@ impl Token {
                 PinLocation::Prompt
             }
         }
+    }
+}
+
+impl Ledger {
+    fn check(self, problems: &mut Problems) -> super::Keeping {
+        let mut read = |name: &str, text: Option<String>| {
+            text.and_then(|text| problems.keep(Duration::parse(&format!("ledger.{name}"), &text)))
+        };
+        let retention = read("retention", self.retention);
+        let archive_after = read("archive_after", self.archive_after);
+        if let (Some(erased), Some(archived)) = (retention, archive_after)
+            && archived >= erased
+        {
+            problems.note(
+                "ledger.archive_after",
+                format!(
+                    "found {archived}, but payments are erased after {erased} (ledger.retention); \
+                     expected less, or no archive_after: nothing would be left to archive"
+                ),
+            );
+        }
+        super::Keeping { retention, archive_after }
     }
 }
 

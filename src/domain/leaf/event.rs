@@ -49,8 +49,38 @@ pub enum Event {
         /// What it has seen.
         reason: String,
     },
+    /// Payments were erased: their leaves, identifiers and sums are left.
+    Erased {
+        /// How many.
+        payments: u64,
+        /// They were final since before this instant.
+        before: Timestamp,
+        /// Position of the first decision on one of them.
+        first: u64,
+        /// Position of the last decision on one of them.
+        last: u64,
+    },
+    /// Payments were moved to an archive: their leaves, identifiers and sums are left.
+    Archived(Archived),
     /// What a caller was refused within a minute without a decision.
     Unserved(Unserved),
+}
+
+/// Payments that were moved to a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archived {
+    /// Number of the archive, from 1.
+    pub archive: u64,
+    /// SHA-256 of the file, as `sha256sum` prints it.
+    pub sha256: String,
+    /// How many payments it holds.
+    pub payments: u64,
+    /// They were final since before this instant.
+    pub before: Timestamp,
+    /// Position of the first decision on one of them.
+    pub first: u64,
+    /// Position of the last decision on one of them.
+    pub last: u64,
 }
 
 /// Requests of one caller within one minute that were refused before there was anything to decide.
@@ -75,6 +105,8 @@ impl Event {
             Self::TokenUp { .. } => "token_up",
             Self::AnchorGone { .. } => "anchor_gone",
             Self::WitnessContradicts { .. } => "witness_contradicts",
+            Self::Erased { .. } => "erased",
+            Self::Archived(_) => "archived",
             Self::Unserved(_) => "unserved",
         }
     }
@@ -97,6 +129,20 @@ impl Event {
             Self::WitnessContradicts { witness, reason } => {
                 vec![("witness", Value::text(witness)), ("reason", shortened(reason))]
             }
+            Self::Erased { payments, before, first, last } => vec![
+                ("payments", Value::text(payments)),
+                ("before", Value::text(before)),
+                ("first", Value::text(first)),
+                ("last", Value::text(last)),
+            ],
+            Self::Archived(moved) => vec![
+                ("archive", Value::text(moved.archive)),
+                ("sha256", Value::text(&moved.sha256)),
+                ("payments", Value::text(moved.payments)),
+                ("before", Value::text(moved.before)),
+                ("first", Value::text(moved.first)),
+                ("last", Value::text(moved.last)),
+            ],
             Self::Unserved(Unserved { caller, minute, refusals }) => {
                 let refusals = refusals.iter().map(|(name, count)| (*name, Value::text(count)));
                 vec![

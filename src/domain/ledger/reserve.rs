@@ -17,6 +17,7 @@ use crate::domain::quorum::Demand;
 use crate::domain::tier::Asks;
 use crate::domain::time::Timestamp;
 
+use super::closing::ClosedPayment;
 use super::judge::{Admission, Case, claim_to_take, judge};
 use super::record::{PaymentRecord, State, Wait};
 use super::working_set::{Claim, ClaimHolder, WorkingSet};
@@ -46,6 +47,9 @@ pub struct Submission {
 pub enum Reservation {
     /// The same payment was submitted before: here is what became of it so far.
     Known(Arc<PaymentRecord>),
+    /// The idempotency key was used by a payment whose row is gone: what was signed then cannot be
+    /// told any more, and nothing is ever signed again.
+    Closed(Arc<ClosedPayment>),
     /// The idempotency key belongs to another payment.
     Conflict {
         /// That payment.
@@ -79,6 +83,9 @@ pub fn reserve(
             None => Reservation::Known(Arc::clone(known)),
             Some(field) => Reservation::Conflict { payment: known.id, field },
         });
+    }
+    if let Some(closed) = working.closed_of(&submission.caller, &submission.idempotency_key) {
+        return Ok(Reservation::Closed(Arc::clone(closed)));
     }
     let Submission { caller, payment, signing_kid, .. } = &submission;
     let case = Case { now, policy, people, working, caller, payment, again: None };

@@ -22,6 +22,7 @@ use crate::domain::time::{Duration, Timestamp};
 mod approvals;
 mod axes;
 mod circle;
+mod closing;
 mod desk;
 mod history;
 mod leaves;

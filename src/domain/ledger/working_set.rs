@@ -17,6 +17,7 @@ use crate::domain::statement::StatementDigest;
 use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 
+use super::closing::ClosedPayment;
 use super::evidence::StatementRow;
 use super::record::{PaymentRecord, State};
 use super::waiting::Waiting;
@@ -72,6 +73,7 @@ pub struct WorkingSet {
     used: BTreeSet<CredentialId>,
     payments: HashMap<PaymentId, Arc<PaymentRecord>>,
     by_request: HashMap<(CallerId, IdempotencyKey), PaymentId>,
+    closed: HashMap<(CallerId, IdempotencyKey), Arc<ClosedPayment>>,
     claims: HashMap<Claim, ClaimHolder>,
     changed: Vec<(PaymentId, Novelty)>,
     claimed: Vec<Claim>,
@@ -93,6 +95,11 @@ impl WorkingSet {
         let request = (record.caller.clone(), record.idempotency_key.clone());
         self.by_request.insert(request, record.id);
         self.payments.insert(record.id, record);
+    }
+
+    /// Puts what is left of a payment into the set, under the caller's name for it.
+    pub fn load_closed(&mut self, caller: CallerId, key: IdempotencyKey, closed: ClosedPayment) {
+        self.closed.insert((caller, key), Arc::new(closed));
     }
 
     /// Puts a claim that the ledger already holds into the set.
@@ -164,6 +171,15 @@ impl WorkingSet {
         key: &IdempotencyKey,
     ) -> Option<&Arc<PaymentRecord>> {
         self.payments.get(self.by_request.get(&(caller.clone(), key.clone()))?)
+    }
+
+    /// What is left of a payment, by the caller's name for it.
+    pub fn closed_of(
+        &self,
+        caller: &CallerId,
+        key: &IdempotencyKey,
+    ) -> Option<&Arc<ClosedPayment>> {
+        self.closed.get(&(caller.clone(), key.clone()))
     }
 
     /// Who holds a claim.

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use jiff::tz::TimeZoneDatabase;
 
-use super::Timestamp;
+use super::{Duration, Timestamp};
 use crate::domain::text::{Malformed, excerpt};
 
 static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
@@ -30,6 +30,15 @@ impl CalendarUnit {
         match self {
             Self::Day => "day",
             Self::Month => "month",
+        }
+    }
+
+    /// The longest that there is.
+    pub fn longest(self) -> Duration {
+        match self {
+            Self::Day => Duration::from_seconds(25 * 3_600),
+            // The clocks may be set back in it.
+            Self::Month => Duration::from_seconds((31 * 24 + 1) * 3_600),
         }
     }
 }

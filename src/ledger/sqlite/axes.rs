@@ -13,7 +13,7 @@ use crate::domain::ledger::{PaymentRecord, State};
 use crate::domain::time::{Slot, SlotWidth};
 
 use super::super::OpenError;
-use super::{Store, StoreError, counters, merger, payments};
+use super::{Store, StoreError, closing, counters, merger, payments};
 
 /// Payments that are added up in one commit.
 const CHUNK: usize = 10_000;
@@ -75,6 +75,7 @@ fn count(
         forget(connection, scope, *axis)?;
     }
     let axes = Counted::new(missing.iter().cloned());
+    count_closed(connection, missing)?;
     let (mut after, mut read) = (0, 0_u64);
     loop {
         let chunk = payments::history(connection, after, CHUNK)?;
@@ -93,6 +94,17 @@ fn count(
     for (scope, axis) in missing {
         let insert = "INSERT INTO counted (scope, axis) VALUES (?1, ?2)";
         transaction.execute(insert, params![scope.to_string(), axis.name()])?;
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Counts the payments whose rows are gone.
+fn count_closed(connection: &mut Connection, missing: &[(Scope, Axis)]) -> Result<(), StoreError> {
+    let transaction = connection.transaction()?;
+    for (scope, axis) in missing {
+        closing::past(&transaction, scope, *axis, |id, slot, spend| {
+            counters::add(&transaction, id, Spend::default(), spend, [(slot, spend)])
+        })?;
     }
     Ok(transaction.commit()?)
 }

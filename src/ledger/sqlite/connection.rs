@@ -1,4 +1,4 @@
-//! Connections to the ledger's file: how they are opened, and how a batch begins on one.
+//! Connections to the ledger's file: how they are opened and closed, and how a batch begins on one.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::super::OpenError;
-use super::{StoreError, guard, wal};
+use super::{Store, StoreError, guard, wal};
 
 /// Most memory that the writing connection keeps pages in, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
@@ -23,6 +23,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenError> {
     let mode: String =
         connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(sqlite)?;
     connection.execute_batch("PRAGMA synchronous = FULL").map_err(sqlite)?;
+    // What is deleted is overwritten: names and accounts that were erased must not be found.
+    connection.pragma_update(None, "secure_delete", true).map_err(sqlite)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(sqlite)?;
     // Merging is the merger's.
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(sqlite)?;
@@ -54,6 +56,26 @@ pub(super) fn begin(connection: &Connection) -> Result<(), StoreError> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     }
     Ok(())
+}
+
+impl Store {
+    /// Closes the file cleanly: the log is merged and the mark taken away.
+    ///
+    /// # Errors
+    /// [`StoreError::Sqlite`]; the log is then kept, and nothing is lost.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.merger = None;
+        let connection = self.connection.take().ok_or(StoreError::Closed)?;
+        drop(self.anchor.take());
+        // Merged before the mark is taken away: if the disk has no room for all of it, the ledger
+        // stays as one in use, with its log.
+        connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?;
+        guard::mark(&connection, false)?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        connection.close().map_err(|(_, refused)| refused)?;
+        Ok(())
+    }
 }
 
 pub(super) fn broken(path: &Path, refused: StoreError) -> OpenError {

@@ -52,9 +52,12 @@ pub fn create(
     let connection =
         Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
     connection.execute_batch("PRAGMA synchronous = FULL; BEGIN").map_err(sqlite)?;
-    for part in
-        [include_str!("schema.sql"), include_str!("statements.sql"), include_str!("cosigned.sql")]
-    {
+    for part in [
+        include_str!("schema.sql"),
+        include_str!("statements.sql"),
+        include_str!("cosigned.sql"),
+        include_str!("closing.sql"),
+    ] {
         connection.execute_batch(part).map_err(sqlite)?;
     }
     connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?;
@@ -211,7 +214,7 @@ pub(super) fn mark(connection: &Connection, in_use: bool) -> rusqlite::Result<()
 }
 
 /// The file as an SQLite URI that promises that nobody writes to it.
-fn immutable_uri(path: &Path) -> String {
+pub(super) fn immutable_uri(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_bytes() {
         match byte {

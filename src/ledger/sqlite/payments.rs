@@ -17,8 +17,8 @@ use crate::domain::quorum::Demand;
 use crate::domain::time::{Duration, Timestamp};
 
 use super::super::stored::{payment_of_order, payment_of_request, signing_input};
-use super::StoreError;
 use super::leaves::{position, stored_position};
+use super::{StoreError, closing};
 
 pub(super) const COLUMNS: &str = "id, caller, idempotency_key, namespace, state, accepted_at, \
     expires_at, request, denial, order_bytes, protected, kid, attempt, signature, outcome_at, \
@@ -44,6 +44,7 @@ pub(super) fn load_submission(
             working.load_payment(Arc::new(record?));
         }
     }
+    closing::load_request(connection, &submission.caller, &submission.idempotency_key, working)?;
     load_claim(connection, &submission.payment, working)
 }
 

@@ -14,7 +14,7 @@ use super::{StoreError, merger};
 pub(super) const HEADER_BYTES: u64 = 32;
 const HEADER_LENGTH: usize = 32;
 /// Size of a page of 4 KiB in the log, with its own header.
-const FRAME_BYTES: u64 = 24 + 4096;
+pub(super) const FRAME_BYTES: u64 = 24 + 4096;
 /// Pages that the log grows by, so that it seldom has to: 4 MiB.
 const STEP_PAGES: u64 = 1_024;
 /// The shared index of the log has a block for each so many pages, and one less in the first

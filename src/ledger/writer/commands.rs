@@ -68,6 +68,12 @@ pub(super) fn decide(
             changes.checkpoints.push(*checkpoint);
             Some(Decided::Done(reply))
         }
+        Command::Erase(erasure, reply) => {
+            let event = erasure.event();
+            let leaf = event.map(|event| working.append(Leaf::of_event(now, &event)));
+            changes.erasures.push((leaf.unwrap_or_default(), *erasure));
+            Some(Decided::Done(reply))
+        }
         Command::Probe(reply) => Some(Decided::Done(reply)),
     }
 }
@@ -95,7 +101,17 @@ impl Command {
             Self::Issue(request, _) => Names::Subject(request.subject),
             Self::Approve(given, _) => Names::Evidence(given),
             Self::Authorise(id, ..) => Names::Subject(Subject::Payment(*id)),
-            Self::Record(..) | Self::Checkpoint(..) | Self::Probe(_) => Names::Nothing,
+            Self::Record(..) | Self::Checkpoint(..) | Self::Erase(..) | Self::Probe(_) => {
+                Names::Nothing
+            }
+        }
+    }
+
+    /// How many records it may make, by the room that it takes.
+    pub(super) fn records(&self) -> usize {
+        match self {
+            Self::Erase(erasure, _) => erasure.payments.len().max(1),
+            _ => 1,
         }
     }
 
@@ -121,9 +137,10 @@ impl Command {
             Self::Issue(_, reply) => drop(reply.send(Err(failure))),
             Self::Approve(_, reply) => drop(reply.send(Err(failure))),
             Self::Authorise(_, _, _, reply) => drop(reply.send(Err(failure))),
-            Self::Record(_, reply) | Self::Checkpoint(_, reply) | Self::Probe(reply) => {
-                drop(reply.send(Err(failure)));
-            }
+            Self::Record(_, reply)
+            | Self::Checkpoint(_, reply)
+            | Self::Erase(_, reply)
+            | Self::Probe(reply) => drop(reply.send(Err(failure))),
         }
     }
 }

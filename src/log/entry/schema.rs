@@ -1,6 +1,6 @@
 //! What leaves of each kind have: the reader's half of `countersign/leaf/1`.
 
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 
 use crate::domain::caller::CallerId;
 use crate::domain::key::{KeyId, Kid};
@@ -45,13 +45,17 @@ pub enum Kind {
     AnchorGone,
     /// A witness has seen another log under our name, or more of it.
     WitnessContradicts,
+    /// Payments were erased.
+    Erased,
+    /// Payments were moved to an archive.
+    Archived,
     /// What a caller was refused within a minute without a decision.
     Unserved,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Accepted,
         Self::Denied,
         Self::Waiting,
@@ -67,6 +71,8 @@ impl Kind {
         Self::TokenUp,
         Self::AnchorGone,
         Self::WitnessContradicts,
+        Self::Erased,
+        Self::Archived,
         Self::Unserved,
     ];
 
@@ -88,6 +94,8 @@ impl Kind {
             Self::TokenUp => "token_up",
             Self::AnchorGone => "anchor_gone",
             Self::WitnessContradicts => "witness_contradicts",
+            Self::Erased => "erased",
+            Self::Archived => "archived",
             Self::Unserved => "unserved",
         }
     }
@@ -104,7 +112,7 @@ impl Kind {
             Self::Rejected | Self::Authorised | Self::Signed | Self::Voided => true,
             Self::Started | Self::Stopped | Self::ClockRefused | Self::TokenDown => false,
             Self::TokenUp | Self::AnchorGone | Self::Unserved => false,
-            Self::WitnessContradicts => false,
+            Self::WitnessContradicts | Self::Erased | Self::Archived => false,
         }
     }
 
@@ -138,6 +146,8 @@ impl Kind {
             Self::TokenDown => [TOKEN, REASON],
             Self::TokenUp | Self::AnchorGone => [TOKEN, &[]],
             Self::WitnessContradicts => [WITNESS, REASON],
+            Self::Erased => [CLOSED, &[]],
+            Self::Archived => [CLOSED, ARCHIVE],
             Self::Unserved => [UNSERVED, &[]],
         }
     }
@@ -155,6 +165,7 @@ enum Form {
     Digest,
     Kid,
     Count,
+    FileDigest,
     Denial,
     Counts,
     Texts,
@@ -227,6 +238,14 @@ const UNSERVED: &[Shape] = &[
     needed("refusals", Form::Counts),
 ];
 
+const CLOSED: &[Shape] = &[
+    needed("payments", Form::Count),
+    needed("before", Form::Instant),
+    needed("first", Form::Count),
+    needed("last", Form::Count),
+];
+const ARCHIVE: &[Shape] = &[needed("archive", Form::Count), needed("sha256", Form::FileDigest)];
+
 /// Holds the members of a leaf to what its kind has.
 pub(super) fn check(kind: Kind, members: &[(&str, Member<'_>)]) -> Result<(), EntryError> {
     let [first, second] = kind.members();
@@ -285,6 +304,7 @@ impl Form {
             Self::Digest => BASE64URL_NOPAD.decode(text.as_bytes()).is_ok_and(|d| d.len() == 32),
             Self::Kid => Kid::parse("kid", text).is_ok(),
             Self::Count => decimal(text).is_some(),
+            Self::FileDigest => HEXLOWER.decode(text.as_bytes()).is_ok_and(|d| d.len() == 32),
             Self::Denial | Self::Counts | Self::Texts => false,
         }
     }
@@ -300,6 +320,7 @@ impl Form {
             Self::Digest => "32 bytes in base64url",
             Self::Kid => "an RFC 7638 thumbprint in base64url",
             Self::Count => "a decimal number",
+            Self::FileDigest => "64 lower-case hexadecimal digits",
             Self::Denial => "an object with a rule",
             Self::Counts => "an object of decimal numbers",
             Self::Texts => "an object of texts",

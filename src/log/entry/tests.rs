@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::canonical::Value;
-use crate::domain::leaf::{Event, Leaf, Unserved};
+use crate::domain::leaf::{Archived, Event, Leaf, Unserved};
 
 fn at() -> Timestamp {
     Timestamp::from_unix_ms(1_800_000_000_000)
@@ -26,6 +26,15 @@ fn events() -> Vec<Event> {
         Event::AnchorGone { token: token.clone() },
         Event::WitnessContradicts { witness: token, reason: "more leaves".to_owned() },
         Event::Unserved(unserved),
+        Event::Erased { payments: 64, before: at(), first: 3, last: 190 },
+        Event::Archived(Archived {
+            archive: 2,
+            sha256: "0a".repeat(32),
+            payments: 1_000,
+            before: at(),
+            first: 0,
+            last: 2_001,
+        }),
     ]
 }
 
@@ -54,6 +63,8 @@ fn every_event_is_read_back() {
             | Event::TokenUp { .. }
             | Event::AnchorGone { .. }
             | Event::WitnessContradicts { .. }
+            | Event::Erased { .. }
+            | Event::Archived(_)
             | Event::Unserved(_) => {}
         }
         let leaf = Leaf::of_event(at(), &event);

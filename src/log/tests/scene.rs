@@ -1,6 +1,7 @@
 //! A ledger with payments in it, made through the ledger's own code, and the keys that sign:
 //! in software, so that a log of any size is made in no time.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,12 +16,12 @@ use crate::domain::caller::{CallerId, IdempotencyKey};
 use crate::domain::credit::Reading;
 use crate::domain::key::{Algorithm, PublicKey, Signature};
 use crate::domain::leaf::{Event, Salt};
-use crate::domain::ledger::{Posting, Reservation, Submission, VoidReason};
+use crate::domain::ledger::{Erasure, Posting, Reservation, Submission, VoidReason};
 use crate::domain::payment::{AccountFields, Payment, PaymentFields, PaymentId};
 use crate::domain::policy::Policy;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Duration, Timestamp};
 use crate::ledger::reader::Reader;
-use crate::ledger::sqlite::{Store, StoredCheckpoint, StoredTile, create};
+use crate::ledger::sqlite::{Store, StoredCheckpoint, StoredTile, ToArchive, create};
 use crate::ledger::{Ledger, Rules, WriterThread};
 use crate::log::checkpoint::Checkpoint;
 use crate::log::growth::{FullTile, Growth};
@@ -203,6 +204,39 @@ impl Scene {
             })
             .await;
         });
+    }
+
+    /// Erases the oldest payments that are final, at most so many.
+    pub(crate) fn erase(&self, most: usize) {
+        let before = Timestamp::from_unix_ms(self.time.load(Ordering::Relaxed));
+        let mut payments = Vec::new();
+        let take = |payment| {
+            payments.push(payment);
+            match payments.len() < most {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        };
+        self.reader().due(before, take).unwrap();
+        let erasure = Erasure { before, payments, is_last: true };
+        self.within(async |ledger| ledger.erase(erasure).await.unwrap());
+    }
+
+    /// Moves the oldest payments that are final to a file, at most so many.
+    pub(crate) fn archive(&self, name: &str, most: u32) -> PathBuf {
+        let ms = self.time.fetch_add(2_000, Ordering::Relaxed) + 2_000;
+        let wall = Timestamp::from_unix_ms(ms);
+        let asked = ToArchive {
+            file: self.path(name),
+            archive_after: Duration::from_seconds(1),
+            duplicate_window: Duration::from_seconds(1),
+            most,
+        };
+        let mut store = Store::open(&self.ledger(), ISSUER).unwrap();
+        let reading = Reading { wall, boot: "a".to_owned(), since_boot_ms: ms };
+        assert!(store.archive(&reading, &asked).unwrap().is_some());
+        store.close().unwrap();
+        asked.file
     }
 
     async fn one(&self, ledger: &Ledger, fate: Fate) -> PaymentId {

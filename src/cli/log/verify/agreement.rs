@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 
 use crate::domain::counter::Spend;
-use crate::domain::ledger::PaymentRecord;
 use crate::domain::money::Currency;
+use crate::domain::payment::PaymentId;
 use crate::ledger::reader::{PaymentWithLeaves, Reader, Spent, Standing};
 use crate::log::entry::Kind;
 use crate::log::verify::{LeavesOf, Summary, Sums, agrees};
@@ -13,6 +13,8 @@ use crate::log::verify::{LeavesOf, Summary, Sums, agrees};
 use super::super::super::output::{Failure, Output};
 use super::super::source::{Source, read, unread};
 use super::fault;
+
+mod stubs;
 
 /// Payments that are read at a time.
 const CHUNK: usize = 2_000;
@@ -22,6 +24,8 @@ const CHUNK: usize = 2_000;
 pub(super) struct Agreed {
     /// Payments with all their leaves.
     pub(super) payments: u64,
+    /// Payments that have given up their rows.
+    pub(super) closed: u64,
     /// Outcomes among those leaves.
     pub(super) outcomes: u64,
     /// Keys whose lifetime sums are those of the log.
@@ -37,30 +41,19 @@ pub(super) fn agree(
     log: &Summary,
     output: &Output,
 ) -> Result<Agreed, Failure> {
-    let (mut agreed, mut after) = (Agreed::default(), 0);
+    let mut comparison = Comparison {
+        size: standing.leaves,
+        agreed: Agreed::default(),
+        seen: vec![false; usize::try_from(standing.leaves).map_err(Failure::broken)?],
+    };
     let decisions = count(log, [Kind::Accepted, Kind::Denied]);
     let outcomes = count(log, [Kind::Signed, Kind::Voided]);
-    loop {
-        output.bar(agreed.payments, decisions, "payments compared");
-        let chunk = reader.history_with_leaves(after, CHUNK).map_err(unread)?;
-        let later = |found: &PaymentWithLeaves| found.record.leaf >= standing.leaves;
-        // Whoever pays meanwhile must not keep an audit from its end.
-        if chunk.iter().all(later) {
-            break;
-        }
-        for PaymentWithLeaves { row, record, decision, outcome } in chunk {
-            after = row;
-            if record.leaf >= standing.leaves {
-                continue;
-            }
-            let leaves = LeavesOf { decision, outcome };
-            agrees(&record, &leaves, standing.leaves).map_err(|e| fault(&e))?;
-            agreed.payments += 1;
-            agreed.outcomes += u64::from(record.outcome_leaf.is_some_and(|p| p < standing.leaves));
-        }
-    }
-    // Identifiers are unique and every payment has its own leaves: equal numbers leave none over.
-    if (agreed.payments, agreed.outcomes) != (decisions, outcomes) {
+    comparison.rows(reader, decisions, output)?;
+    // After the rows: what is erased meanwhile is found here, and known to have been seen there.
+    stubs::compare(reader, log, &mut comparison)?;
+    let mut agreed = comparison.agreed;
+    // Every payment has leaves of its own: equal numbers leave none over.
+    if (agreed.payments + agreed.closed, agreed.outcomes) != (decisions, outcomes) {
         return Err(left_over(source, standing.leaves, &agreed, decisions, outcomes));
     }
     for spent in &standing.spent {
@@ -68,6 +61,50 @@ pub(super) fn agree(
     }
     agreed.sums = standing.spent.len();
     Ok(agreed)
+}
+
+/// Rows and stubs against the log, as of one instant.
+struct Comparison {
+    /// Leaves at that instant.
+    size: u64,
+    agreed: Agreed,
+    /// Decisions that some row or stub has.
+    seen: Vec<bool>,
+}
+
+impl Comparison {
+    fn rows(&mut self, reader: &Reader, decisions: u64, output: &Output) -> Result<(), Failure> {
+        let mut after = 0;
+        loop {
+            output.bar(self.agreed.payments, decisions, "payments compared");
+            let chunk = reader.history_with_leaves(after, CHUNK).map_err(unread)?;
+            let later = |found: &PaymentWithLeaves| found.record.leaf >= self.size;
+            // Whoever pays meanwhile must not keep an audit from its end.
+            if chunk.iter().all(later) {
+                return Ok(());
+            }
+            for PaymentWithLeaves { row, record, decision, outcome } in chunk {
+                after = row;
+                if record.leaf >= self.size {
+                    continue;
+                }
+                let leaves = LeavesOf { decision, outcome };
+                agrees(&record, &leaves, self.size).map_err(|e| fault(&e))?;
+                self.agreed.payments += u64::from(self.sees(record.leaf));
+                self.counts_outcome(record.outcome_leaf);
+            }
+        }
+    }
+
+    /// Whether nobody has had this decision before.
+    fn sees(&mut self, leaf: u64) -> bool {
+        let place = usize::try_from(leaf).ok().and_then(|leaf| self.seen.get_mut(leaf));
+        place.is_some_and(|seen| !std::mem::replace(seen, true))
+    }
+
+    fn counts_outcome(&mut self, outcome: Option<u64>) {
+        self.agreed.outcomes += u64::from(outcome.is_some_and(|leaf| leaf < self.size));
+    }
 }
 
 fn count<const N: usize>(log: &Summary, kinds: [Kind; N]) -> u64 {
@@ -86,18 +123,17 @@ fn left_over(
     let walked = source.walk(0, size, |position, text| {
         let entry = read(position, text)?;
         let Some(of) = entry.payment() else { return Ok(ControlFlow::Continue(())) };
-        let row = source.row(of.id)?;
         let (id, kind) = (of.id, entry.kind());
-        told = match row {
+        told = match places(source, id)? {
             None => Some(format!(
                 "leaf {position}: payment {id} is {kind} here, but the ledger has no such payment: \
                  its row was deleted"
             )),
-            Some(row) if place(&row, kind) == Some(position) => None,
-            Some(row) => Some(format!(
+            Some(places) if place(places, kind) == Some(position) => None,
+            Some(places) => Some(format!(
                 "leaf {position}: payment {id} is {kind} here, but its row in the ledger {}; \
                  expected this position: the row was changed",
-                place(&row, kind).map_or("knows of no such leaf".to_owned(), |place| {
+                place(places, kind).map_or("knows of no such leaf".to_owned(), |place| {
                     format!("says that this stands at {place}")
                 })
             )),
@@ -110,14 +146,27 @@ fn left_over(
         (_, None) => Failure::alarm(format!(
             "ledger and log do not agree: the ledger has {} payments and {} outcomes, the log {} \
              and {}; expected the same",
-            agreed.payments, agreed.outcomes, decisions, outcomes
+            agreed.payments + agreed.closed,
+            agreed.outcomes,
+            decisions,
+            outcomes
         )),
     }
 }
 
-/// Where a payment says that its leaf of this kind stands.
-fn place(row: &PaymentRecord, kind: Kind) -> Option<u64> {
-    if kind.is_outcome() { row.outcome_leaf } else { Some(row.leaf) }
+/// Where the row of a payment, or its stub, says that decision and outcome stand.
+fn places(source: &Source, id: PaymentId) -> Result<Option<(u64, Option<u64>)>, Failure> {
+    if let Some(row) = source.row(id)? {
+        return Ok(Some((row.leaf, row.outcome_leaf)));
+    }
+    let Some(reader) = source.reader() else { return Ok(None) };
+    let stub = reader.stub(id).map_err(unread)?;
+    Ok(stub.map(|stub| (stub.leaf, stub.outcome_leaf)))
+}
+
+/// Where that of this kind stands.
+fn place((decision, outcome): (u64, Option<u64>), kind: Kind) -> Option<u64> {
+    if kind.is_outcome() { outcome } else { Some(decision) }
 }
 
 fn sums_agree(spent: &Spent, log: &Summary) -> Result<(), Failure> {

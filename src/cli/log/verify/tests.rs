@@ -11,6 +11,8 @@ use super::super::export::{self, Export};
 use super::*;
 use crate::log::tests::scene::{Fate, LogKey, ORIGIN, Scene, head};
 
+mod closing;
+
 #[derive(Parser)]
 struct Line {
     #[command(flatten)]
@@ -91,7 +93,7 @@ fn what_is_told_of_a_sound_log_can_be_read_by_people_and_scripts() {
     let standing = subject.standing.as_ref().unwrap();
     let agreed =
         agreement::agree(source.reader().unwrap(), &source, standing, &log, &output).unwrap();
-    let text = told::text(&log, &[], Some(&agreed), &output);
+    let text = told::text(&log, &[], Some(&agreed), 0, &output);
     let root = log.head.root.to_string();
     let expected = [
         "holds  pay.test.example/log",
@@ -105,7 +107,7 @@ fn what_is_told_of_a_sound_log_can_be_read_by_people_and_scripts() {
          the log",
     ];
     assert_eq!(text, expected.join("\n"));
-    let json = told::json(&log, &[], Some(&agreed));
+    let json = told::json(&log, &[], Some(&agreed), 0);
     assert_eq!((&json["leaves"], &json["root"]), (&"42".into(), &root.into()));
     assert_eq!(json["keys"][0]["signed_amount"], "123.40");
     assert_eq!(json["ledger"]["outcomes"], "15");

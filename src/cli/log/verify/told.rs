@@ -11,7 +11,13 @@ use super::super::super::output::{Output, grouped, grouped_amount};
 use super::agreement::Agreed;
 
 /// For scripts. Numbers are texts, as everywhere.
-pub(super) fn json(log: &Summary, cosigned: &[Cosigned], agreed: Option<&Agreed>) -> Value {
+pub(super) fn json(
+    log: &Summary,
+    cosigned: &[Cosigned],
+    agreed: Option<&Agreed>,
+    compared: u64,
+) -> Value {
+    let (erased, archived) = closed(log);
     let cosigned =
         cosigned.iter().map(|by| json!({ "witness": by.witness, "leaves": by.leaves.to_string() }));
     let kinds: serde_json::Map<_, _> = log
@@ -40,9 +46,13 @@ pub(super) fn json(log: &Summary, cosigned: &[Cosigned], agreed: Option<&Agreed>
         "first_at": log.span.map(|(first, _)| first.to_string()),
         "last_at": log.span.map(|(_, last)| last.to_string()),
         "kinds": kinds,
+        "erased": erased.to_string(),
+        "archived": archived.to_string(),
+        "archived_compared": compared.to_string(),
         "keys": keys.collect::<Vec<_>>(),
         "ledger": agreed.map(|agreed| json!({
             "payments": agreed.payments.to_string(),
+            "closed": agreed.closed.to_string(),
             "outcomes": agreed.outcomes.to_string(),
             "sums": agreed.sums.to_string(),
         })),
@@ -54,6 +64,7 @@ pub(super) fn text(
     log: &Summary,
     cosigned: &[Cosigned],
     agreed: Option<&Agreed>,
+    compared: u64,
     output: &Output,
 ) -> String {
     let mut rows = vec![("leaves", leaves(log)), ("signed", signed(log, output))];
@@ -76,6 +87,7 @@ pub(super) fn text(
     rows.extend(
         log.sums.iter().map(|((key, currency), sums)| ("key", of_key(key, *currency, sums))),
     );
+    rows.push(("closed", of_closed(log, compared)));
     if let Some(agreed) = agreed {
         rows.push(("ledger", of_ledger(agreed)));
     }
@@ -125,6 +137,34 @@ fn of_key(key: &str, currency: Currency, sums: &Sums) -> String {
             format!("{signed}; {} in doubt, {} {currency}", grouped(open), amount(sums.open_amount))
         }
     }
+}
+
+/// Payments that gave up their rows: how many were erased, how many archived.
+fn closed(log: &Summary) -> (u64, u64) {
+    let of = |is_archived| {
+        let closings = log.closings.values().filter(move |c| c.archive.is_some() == is_archived);
+        closings.map(|closed| closed.payments).fold(0, u64::saturating_add)
+    };
+    (of(false), of(true))
+}
+
+fn of_closed(log: &Summary, compared: u64) -> String {
+    let (erased, archived) = closed(log);
+    let erased = match erased {
+        0 => String::new(),
+        many => format!("{} erased: what their digests were made from is gone", grouped(many)),
+    };
+    let archived = match (archived, compared) {
+        (0, _) => String::new(),
+        (many, 0) => format!("{} archived, and no archive was given", grouped(many)),
+        (many, some) => format!(
+            "{} archived, of which {} have their leaves, byte for byte",
+            grouped(many),
+            grouped(some)
+        ),
+    };
+    let told = [erased, archived].into_iter().filter(|told| !told.is_empty());
+    told.collect::<Vec<_>>().join("; ")
 }
 
 fn of_ledger(agreed: &Agreed) -> String {

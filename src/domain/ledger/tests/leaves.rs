@@ -1,7 +1,7 @@
 //! Every decision is a leaf, in the commit of that decision.
 
 use super::*;
-use crate::domain::leaf::{Event, LEAF_BYTES_MAX, Leaf, Salt, Unserved};
+use crate::domain::leaf::{Archived, Event, LEAF_BYTES_MAX, Leaf, Salt, Unserved};
 
 fn members(leaf: &Leaf) -> serde_json::Map<String, serde_json::Value> {
     serde_json::from_str(leaf.as_str()).unwrap()
@@ -105,6 +105,15 @@ fn an_event_keeps_its_bound_whatever_others_wrote() {
         Event::AnchorGone { token: "softhsm".into() },
         Event::WitnessContradicts { witness: "second".into(), reason: "more leaves".into() },
         Event::Unserved(Unserved { caller: "shop".into(), minute: at(0), refusals }),
+        Event::Erased { payments: u64::MAX, before: at(0), first: 0, last: u64::MAX },
+        Event::Archived(Archived {
+            archive: u64::MAX,
+            sha256: "f".repeat(64),
+            payments: u64::MAX,
+            before: at(0),
+            first: 0,
+            last: u64::MAX,
+        }),
     ] {
         let leaf = Leaf::of_event(at(0), &event);
         assert!(leaf.as_str().len() <= LEAF_BYTES_MAX, "{}", leaf.as_str().len());
