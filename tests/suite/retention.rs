@@ -68,7 +68,7 @@ fn looked_up(shop: &Caller, id: &str) -> Value {
     answer.body
 }
 
-fn holds_no_more_than_leaves_say(left: &serde_json::Value, id: &str) {
+fn holds_no_more_than_leaves_say(left: &Value, id: &str) {
     for (member, value) in [
         ("id", id),
         ("state", "signed"),
