@@ -29,3 +29,4 @@ pub mod authorization;
 pub mod denial;
 pub mod leaf;
 pub mod ledger;
+pub mod notification;

@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::domain::authorization::Signed;
@@ -37,6 +37,7 @@ pub(crate) mod tests;
 mod writer;
 
 pub use outcomes::Outcome;
+pub use sqlite::deliveries::{DeadLetter, Letters, Progress, Telling};
 
 /// Most requests that may wait for the writer.
 const QUEUE_MAX: usize = 8_192;
@@ -156,6 +157,7 @@ enum Command {
     Void(PaymentId, VoidReason, Reply<Option<Arc<PaymentRecord>>>),
     Record(Event, Reply<()>),
     Checkpoint(Box<sqlite::StoredCheckpoint>, Reply<()>),
+    Tell(Box<Telling>, Reply<()>),
     Probe(Reply<()>),
 }
 
@@ -252,6 +254,19 @@ impl Ledger {
     /// [`LedgerFailure`].
     pub async fn keep(&self, checkpoint: sqlite::StoredCheckpoint) -> Result<(), LedgerFailure> {
         self.ask_patiently(|reply| Command::Checkpoint(Box::new(checkpoint), reply)).await
+    }
+
+    /// Keeps what was told to whom.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`].
+    pub async fn tell(&self, telling: Telling) -> Result<(), LedgerFailure> {
+        self.ask_patiently(|reply| Command::Tell(Box::new(telling), reply)).await
+    }
+
+    /// Tells when the log has grown: the number of leaves after the last commit.
+    pub fn growth(&self) -> watch::Receiver<u64> {
+        self.health.growth()
     }
 
     /// Number of leaves in the log after the last commit.

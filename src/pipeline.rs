@@ -30,6 +30,7 @@ use crate::ledger::reader::{KeyVersion, Reader};
 
 pub mod anchors;
 pub mod checkpoints;
+pub mod events;
 mod in_flight;
 mod incidents;
 pub mod published;

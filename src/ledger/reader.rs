@@ -17,7 +17,8 @@ use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
 use super::OpenError;
-use super::sqlite::{StoreError, StoredCheckpoint, audit, leaves, payments, snapshot};
+use super::sqlite::{StoreError, StoredCheckpoint, audit, deliveries, leaves, payments, snapshot};
+use super::{DeadLetter, Progress};
 
 pub use super::sqlite::{PaymentWithLeaves, Spent, Standing};
 
@@ -225,6 +226,38 @@ impl Reader {
         most: usize,
     ) -> Result<Vec<PaymentWithLeaves>, StoreError> {
         self.with(|connection| audit::history_with_leaves(connection, after, most))
+    }
+
+    /// How far every route was told, also those that are configured no more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn progress(&self) -> Result<Vec<Progress>, StoreError> {
+        self.with(deliveries::progress)
+    }
+
+    /// Dead letters in the order of routes and events, at most so many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn dead_letters(&self, most: u32) -> Result<Vec<DeadLetter>, StoreError> {
+        self.with(|connection| deliveries::dead_letters(connection, most))
+    }
+
+    /// The oldest dead letter of a route that is to be tried once more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn to_try_again(&self, route: &str) -> Result<Option<DeadLetter>, StoreError> {
+        self.with(|connection| deliveries::to_try_again(connection, route))
+    }
+
+    /// How many dead letters a route has.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn count_dead(&self, route: &str) -> Result<u64, StoreError> {
+        self.with(|connection| deliveries::count_dead(connection, route))
     }
 
     fn with<T>(

@@ -28,6 +28,7 @@ mod bindings;
 pub(super) mod clock;
 mod connection;
 mod counters;
+pub(super) mod deliveries;
 mod guard;
 pub(super) mod leaves;
 mod merger;
@@ -45,7 +46,7 @@ use merger::Merger;
 use wal::Room;
 
 /// Schema of this release, kept in `PRAGMA user_version`.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// `PRAGMA application_id`: "Csgn".
 const APPLICATION_ID: i64 = 0x4373_676e;
 

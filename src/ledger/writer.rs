@@ -18,7 +18,7 @@ use crate::domain::time::Timestamp;
 use super::health::Health;
 use super::outcomes::Outcomes;
 use super::sqlite::{Names, Store, StoreError, StoredCheckpoint};
-use super::{Command, LedgerFailure, Reply};
+use super::{Command, LedgerFailure, Reply, Telling};
 
 /// Most commands in one commit.
 const BATCH_MAX: usize = 256;
@@ -45,11 +45,12 @@ enum Decided {
     Done(Reply<()>),
 }
 
-/// What a batch changes: the rows of the rules, and the checkpoints that go beside them.
+/// What a batch changes: the rows of the rules, and the checkpoints and deliveries beside them.
 #[derive(Default)]
 struct Batch {
     working: WorkingSet,
     checkpoints: Vec<StoredCheckpoint>,
+    tellings: Vec<Telling>,
 }
 
 impl Writer {
@@ -143,7 +144,9 @@ impl Writer {
         let unrecorded = shortage.is_some() && !decided.iter().any(Decided::is_outcome);
         let ended = match unrecorded {
             true => self.store.end_unchanged(),
-            false => self.store.commit(mark, &self.policy, changes.working, &changes.checkpoints),
+            false => self.store.tell(&changes.tellings).and_then(|()| {
+                self.store.commit(mark, &self.policy, changes.working, &changes.checkpoints)
+            }),
         };
         if let Err(refused) = ended {
             return Err(self.broken(Broken::from(refused), decided.into_iter(), Decided::fail));
@@ -301,6 +304,10 @@ fn decide(
             changes.checkpoints.push(*checkpoint);
             Some(Decided::Done(reply))
         }
+        Command::Tell(telling, reply) => {
+            changes.tellings.push(*telling);
+            Some(Decided::Done(reply))
+        }
         Command::Probe(reply) => Some(Decided::Done(reply)),
     }
 }
@@ -325,7 +332,9 @@ impl Command {
             Self::Reserve(submission, _) => Names::Submission(submission),
             Self::Post(signed, _) => Names::Payment(signed.payment()),
             Self::Resume(id, ..) | Self::Void(id, ..) => Names::Payment(*id),
-            Self::Record(..) | Self::Checkpoint(..) | Self::Probe(_) => Names::Nothing,
+            Self::Record(..) | Self::Checkpoint(..) | Self::Tell(..) | Self::Probe(_) => {
+                Names::Nothing
+            }
         }
     }
 
@@ -348,9 +357,10 @@ impl Command {
             Self::Post(_, reply) => drop(reply.send(Err(failure))),
             Self::Resume(_, _, reply) => drop(reply.send(Err(failure))),
             Self::Void(_, _, reply) => drop(reply.send(Err(failure))),
-            Self::Record(_, reply) | Self::Checkpoint(_, reply) | Self::Probe(reply) => {
-                drop(reply.send(Err(failure)));
-            }
+            Self::Record(_, reply)
+            | Self::Checkpoint(_, reply)
+            | Self::Tell(_, reply)
+            | Self::Probe(reply) => drop(reply.send(Err(failure))),
         }
     }
 }

@@ -9,6 +9,7 @@ use p256::ecdsa::{Signature, SigningKey};
 use sha2::{Digest, Sha256};
 
 use crate::domain::key::{Algorithm, KeyId, PublicKey};
+use crate::domain::notification::message::NotificationMessage;
 use crate::hsm::token::{SigningDigest, Token, TokenError, TokenModule};
 use crate::log::message::AuditMessage;
 
@@ -203,6 +204,17 @@ impl Token for Session {
             _ => return Err(TokenError::UnknownKey(key.clone())),
         };
         self.double.misbehave(before, signature)
+    }
+
+    fn sign_notification(
+        &mut self,
+        _key: &KeyId,
+        message: &NotificationMessage,
+    ) -> Result<Vec<u8>, TokenError> {
+        let before = self.double.asked_for(false)?;
+        let digest = Sha256::digest(message.to_bytes());
+        let signature: Signature = self.key.sign_prehash(&digest).unwrap();
+        self.double.misbehave(before, signature.to_bytes().to_vec())
     }
 
     fn probe(&mut self) -> Result<(), TokenError> {

@@ -53,6 +53,7 @@ pub fn create(
         Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
     connection.execute_batch("PRAGMA synchronous = FULL; BEGIN").map_err(sqlite)?;
     connection.execute_batch(include_str!("schema.sql")).map_err(sqlite)?;
+    connection.execute_batch(include_str!("deliveries.sql")).map_err(sqlite)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?;
     connection.pragma_update(None, "user_version", SCHEMA).map_err(sqlite)?;
     for (name, value) in [

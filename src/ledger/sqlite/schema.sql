@@ -1,4 +1,4 @@
--- The ledger, schema 2. STRICT everywhere; instants are milliseconds since 1970 in UTC; amounts are
+-- The ledger, schema 3. STRICT everywhere; instants are milliseconds since 1970 in UTC; amounts are
 -- minor units; identifiers and sums are 64 bit or wider.
 
 CREATE TABLE meta (
