@@ -16,6 +16,7 @@ mod init;
 mod keys;
 mod limits;
 mod log;
+mod notifications;
 mod output;
 mod pay;
 mod policy;
@@ -91,6 +92,11 @@ enum Command {
         #[command(subcommand)]
         command: receipt::ReceiptCommand,
     },
+    /// See how gateways and people were told, and deal with what was given up.
+    Notifications {
+        #[command(subcommand)]
+        command: notifications::NotificationsCommand,
+    },
     /// Compare what a bank or rail executed with what was signed.
     Reconcile(reconcile::Reconcile),
     /// Find out what is wrong with this installation, and how to mend it.
@@ -137,6 +143,7 @@ pub fn run() -> ExitCode {
         Command::Clock { command } => clock::run(&command, &output),
         Command::Log { command } => log::run(&command, &output),
         Command::Receipt { command } => receipt::run(&command, &output),
+        Command::Notifications { command } => notifications::run(&command, &output),
         Command::Reconcile(reconcile) => reconcile::run(&reconcile, &output),
         Command::Doctor(deployed) => doctor::run(&deployed, &output),
         Command::Openapi => openapi(&output),

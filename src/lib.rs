@@ -9,13 +9,15 @@
 //! - [`ledger`]: the single writer that makes decisions durable, in batches.
 //! - [`hsm`]: threads that own token sessions; the only place that asks for a signature.
 //! - [`log`]: the verifiable record: Merkle tree, proofs, checkpoints, tiles.
+//! - [`notifications`]: events of the log on their way to gateways and people.
 //! - [`config`]: files in, checked types out.
 //! - [`cli`]: one file per subcommand.
 //! - [`clock`], [`telemetry`]: the only sources of time and of log lines.
 //!
 //! Rooms to come have their places: `approvals` (evidence of people) and `console` (the web pages).
 //!
-//! Dependencies point inward: `http, cli -> pipeline -> {ledger, hsm, log} -> domain`.
+//! Dependencies point inward: `http, cli -> notifications -> pipeline -> {ledger, hsm, log} ->
+//! domain`.
 //! `tests/architecture.rs` enforces it.
 
 pub mod cli;
@@ -26,5 +28,6 @@ pub mod hsm;
 pub mod http;
 pub mod ledger;
 pub mod log;
+pub mod notifications;
 pub mod pipeline;
 pub mod telemetry;

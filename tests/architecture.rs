@@ -28,11 +28,24 @@ const EDGES: &[(&str, &[&str])] = &[
     ("hsm", &["domain", "log"]),
     ("approvals", &["domain"]),
     ("pipeline", &["domain", "clock", "ledger", "hsm", "approvals", "log"]),
-    ("http", &["domain", "clock", "config", "telemetry", "ledger", "hsm", "log", "pipeline"]),
-    ("console", &["domain", "clock", "config", "telemetry", "ledger", "hsm", "log", "pipeline"]),
+    ("notifications", &["domain", "config", "ledger", "hsm", "pipeline"]),
+    ("http", FRONT),
+    ("console", FRONT),
     ("cli", EVERYTHING),
     ("main", &["cli"]),
     ("lib", &[]),
+];
+/// What the rooms that face the world may use.
+const FRONT: &[&str] = &[
+    "domain",
+    "clock",
+    "config",
+    "telemetry",
+    "ledger",
+    "hsm",
+    "log",
+    "pipeline",
+    "notifications",
 ];
 const EVERYTHING: &[&str] = &["*"];
 
@@ -43,6 +56,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("cryptoki", &["src/hsm/pkcs11"]),
     ("yubikey", &["src/hsm/yubikey"]),
     ("rusqlite", &["src/ledger"]),
+    ("lettre", &["src/notifications/mail"]),
 ];
 
 /// What hands out permission to sign, or takes a signature for a verified one, and the only room

@@ -11,6 +11,7 @@ use crate::domain::time::Duration;
 use super::{ConfigError, Problems, parse, read};
 
 mod file;
+pub mod notifications;
 
 /// A checked deployment. Paths are absolute or relative to the working directory.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Deployment {
     pub keys: BTreeMap<KeyId, KeyBinding>,
     /// The log of decisions.
     pub audit: Audit,
+    /// Who is told what.
+    pub notifications: notifications::Notifications,
     /// Log lines.
     pub log: Log,
 }

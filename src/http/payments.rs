@@ -24,6 +24,8 @@ use super::wire::{PaymentAnswer, PaymentRequest};
 
 /// Longest that a look-up may wait.
 const WAIT_SECONDS_MAX: i64 = 60;
+/// Look-ups of one caller that may wait.
+pub(super) const WAITS_MAX: usize = 256;
 /// Longest that a submission waits until its signature may leave.
 const RELEASE_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -99,6 +101,8 @@ fn answer(
             description = "unknown, or somebody else's"),
         (status = 422, body = ProblemDocument, content_type = "application/problem+json",
             description = "the wait is malformed"),
+        (status = 429, body = ProblemDocument, content_type = "application/problem+json",
+            description = "as many look-ups as this caller may have are waiting"),
         (status = 503, body = ProblemDocument, content_type = "application/problem+json",
             description = "the ledger cannot be read"),
     )
@@ -113,6 +117,10 @@ pub(super) async fn look_up(
     let not_found = || Problem::not_found("payment of yours with this id");
     let Path(id) = id.map_err(|_| not_found())?;
     let id = PaymentId::parse("id", &id).map_err(|_| not_found())?;
+    let _seat = match wait.is_zero() {
+        true => None,
+        false => Some(gateway.waits.take(&caller, "waiting look-ups")?),
+    };
     let started = clock::monotonic();
     let record = gateway.pipeline.payment(&caller, id, wait).await?.ok_or_else(not_found)?;
     let waited = clock::monotonic().saturating_duration_since(started);

@@ -244,6 +244,18 @@ impl Reader {
         self.with(|connection| deliveries::dead_letters(connection, most))
     }
 
+    /// A dead letter of a route, by the position of its leaf.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn dead_letter(
+        &self,
+        route: &str,
+        position: u64,
+    ) -> Result<Option<DeadLetter>, StoreError> {
+        self.with(|connection| deliveries::dead_letter(connection, route, position))
+    }
+
     /// The oldest dead letter of a route that is to be tried once more.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use crate::domain::caller::CallerId;
 use crate::domain::notification::{Event, EventId, EventKind};
 use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::StoreError;
+use crate::ledger::{DeadLetter, Progress};
 use crate::log::entry::Entry;
 
 use super::{Pipeline, Refusal};
@@ -70,6 +71,54 @@ impl Pipeline {
         if growth.wait_for(|size| *size > found.next).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// How far a route was told; `None` if it is new.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the ledger cannot be read.
+    pub async fn told(&self, route: &str) -> Result<Option<Progress>, Refusal> {
+        let all = self.read(|parts| parts.reader.progress()).await?;
+        Ok(all.into_iter().find(|progress| progress.route == route))
+    }
+
+    /// How many dead letters a route has.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the ledger cannot be read.
+    pub async fn count_dead(&self, route: &str) -> Result<u64, Refusal> {
+        let route = route.to_owned();
+        self.read(move |parts| parts.reader.count_dead(&route)).await
+    }
+
+    /// Dead letters of all routes, at most so many.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the ledger cannot be read.
+    pub async fn dead_letters(&self, most: u32) -> Result<Vec<DeadLetter>, Refusal> {
+        self.read(move |parts| parts.reader.dead_letters(most)).await
+    }
+
+    /// A dead letter of a route, by the position of its leaf.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the ledger cannot be read.
+    pub async fn dead_letter(
+        &self,
+        route: &str,
+        position: u64,
+    ) -> Result<Option<DeadLetter>, Refusal> {
+        let route = route.to_owned();
+        self.read(move |parts| parts.reader.dead_letter(&route, position)).await
+    }
+
+    /// The oldest dead letter of a route that somebody wants tried once more.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the ledger cannot be read.
+    pub async fn to_try_again(&self, route: &str) -> Result<Option<DeadLetter>, Refusal> {
+        let route = route.to_owned();
+        self.read(move |parts| parts.reader.to_try_again(&route)).await
     }
 
     /// The event of this name.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{self, Clock};
@@ -25,12 +26,14 @@ use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::Store;
 use crate::ledger::{Ledger, OpenError, WriterThread};
 use crate::log::note::{NoteKeyName, VerifierKey};
+use crate::notifications::board::Board;
 use crate::pipeline::anchors::Anchorer;
 use crate::pipeline::checkpoints::{Audit, Checkpointer, Found};
 use crate::pipeline::{Parts, Pipeline};
 
 use super::super::output::Failure;
 use super::super::tokens;
+use super::couriers::{self, Channelled};
 
 /// Connections that the operations listener may hold.
 const OPERATIONS_CONNECTIONS_MAX: usize = 64;
@@ -48,6 +51,8 @@ pub(super) struct Daemon {
 pub(super) struct Services {
     pub(super) pipeline: Pipeline,
     pub(super) callers: Arc<CallerVerifier>,
+    /// Routes of notifications; taken when their couriers are made.
+    pub(super) routes: Vec<Channelled>,
     acceptors: Acceptors,
 }
 
@@ -85,7 +90,9 @@ pub(super) fn build(
         .filter(|key| key.purpose == Purpose::Settlement)
         .map(|key| (key.id.clone(), key.public.kid().clone()))
         .collect();
+    let public = couriers::public_half(deployment, plans.iter().flat_map(|plan| &plan.keys));
     let hsm = Hsm::start(plans, clock::monotonic).map_err(Failure::broken)?;
+    let routes = couriers::channels(deployment, &hsm, public, signing_wait(deployment))?;
     let reader = Reader::open(store.path()).map_err(Failure::broken)?;
     let key_versions = reader.key_versions().map_err(Failure::broken)?;
     let log = Found::check(&reader, &audit).map_err(Failure::broken)?;
@@ -120,7 +127,7 @@ pub(super) fn build(
         signing_wait: signing_wait(deployment),
     };
     let (pipeline, checkpointer) = Pipeline::new(parts, log);
-    let services = Services { pipeline, callers, acceptors };
+    let services = Services { pipeline, callers, routes, acceptors };
     Ok(Daemon { services, checkpointer, anchorer, hsm, writer })
 }
 
@@ -238,14 +245,21 @@ fn signing_wait(deployment: &Deployment) -> Duration {
 }
 
 impl Services {
-    /// Binds the three listeners.
-    pub(super) async fn listen(self, deployment: &Deployment) -> Result<Vec<Listener>, Failure> {
+    /// Binds the three listeners; streams end once `stopping` is true.
+    pub(super) async fn listen(
+        self,
+        deployment: &Deployment,
+        stopping: watch::Receiver<bool>,
+        board: Arc<Board>,
+    ) -> Result<Vec<Listener>, Failure> {
         let metrics = Arc::new(Metrics::default());
-        let gateway = Gateway { pipeline: self.pipeline.clone(), metrics: Arc::clone(&metrics) };
+        let (pipeline, counts) = (self.pipeline.clone(), Arc::clone(&metrics));
+        let gateway = Gateway::new(pipeline, counts, stopping);
         let operations = Operations {
             pipeline: self.pipeline.clone(),
             callers: Arc::clone(&self.callers),
             metrics,
+            board,
         };
         Ok(vec![
             Listener {

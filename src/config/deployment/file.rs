@@ -11,6 +11,7 @@ use super::{PinLocation, TlsIdentity, TokenSettings};
 use crate::domain::time::Duration;
 
 mod keys;
+mod notifications;
 
 /// Most sessions that may be opened on one token.
 const SESSIONS_MAX: usize = 64;
@@ -31,6 +32,8 @@ pub(super) struct Deployment {
     tokens: BTreeMap<String, Token>,
     keys: BTreeMap<String, keys::Key>,
     audit: Option<keys::AuditTable>,
+    #[serde(default)]
+    notifications: notifications::NotificationsTable,
     #[serde(default)]
     log: Log,
 }
@@ -106,6 +109,7 @@ impl Deployment {
             .collect();
         let keys = keys::check(self.keys, &tokens, problems);
         let audit = keys::check_audit(self.audit, &keys, problems);
+        let notifications = self.notifications.check(&keys, base, problems);
         let gateway = self.gateway.check(base, problems);
         let public = self.public.check(base, problems);
         let log = self.log.check(problems);
@@ -119,6 +123,7 @@ impl Deployment {
             tokens,
             keys,
             audit: audit?,
+            notifications,
             log,
         })
     }

@@ -74,7 +74,9 @@ fn policy() -> Policy {
     let plain = |name: &str, repeats| {
         let namespace = Namespace::of(&caller(name));
         let certificates = BTreeSet::new();
-        (caller(name), Caller { certificates, repeats_end_to_end_ids: repeats, namespace })
+        let repeats_end_to_end_ids = repeats;
+        let caller_ = Caller { certificates, repeats_end_to_end_ids, auditor: false, namespace };
+        (caller(name), caller_)
     };
     Policy {
         version: "sha256:test".to_owned(),

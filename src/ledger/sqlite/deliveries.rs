@@ -169,6 +169,18 @@ pub(crate) fn dead_letters(
     Ok(all)
 }
 
+/// A dead letter of a route, by the position of its leaf.
+pub(crate) fn dead_letter(
+    connection: &Connection,
+    route: &str,
+    position: u64,
+) -> Result<Option<DeadLetter>, StoreError> {
+    let select = format!("SELECT {COLUMNS} FROM dead_letter WHERE route = ?1 AND position = ?2");
+    let named = params![route, stored_position(position)?];
+    let found = connection.prepare_cached(&select)?.query_row(named, |row| Ok(letter(row)));
+    found.optional()?.transpose()
+}
+
 /// The oldest dead letter of a route that is to be tried once more.
 pub(crate) fn to_try_again(
     connection: &Connection,
