@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lettre::message::Mailbox as Address;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
@@ -136,6 +136,7 @@ impl Mailbox {
             .date(date(now))
             .message_id(Some(format!("<{id}@{}>", self.mailer.host)))
             .raw_header(automatic)
+            .header(MIME_VERSION_1_0)
             .header(ContentType::TEXT_PLAIN)
             .subject(text.subject.as_str())
             .body(text.body.clone())

@@ -4,6 +4,8 @@ pub(crate) mod authority;
 pub(crate) mod caller;
 pub(crate) mod daemon;
 pub(crate) mod installation;
+pub(crate) mod mailbox;
+pub(crate) mod receiver;
 
 pub(crate) use authority::{Authority, Identity};
 pub(crate) use caller::{Answer, Caller};
