@@ -214,3 +214,48 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, UnusableMail> {
         Err(broken) => Err(refused(&broken)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::text::Line;
+    use super::*;
+
+    fn mailbox() -> Mailbox {
+        let mail = Mail {
+            host: "localhost".to_owned(),
+            port: 25,
+            security: MailSecurity::Plain,
+            ca: None,
+            from: "countersign@pay.example".to_owned(),
+            user: None,
+            password_file: None,
+        };
+        Mailer::new(&mail, "https://pay.example:8444/x").unwrap().to("ann@shop.example").unwrap()
+    }
+
+    #[test]
+    fn nothing_that_is_told_starts_a_header() {
+        let hostile = "Sol\r\nBcc: everybody@example.com\r\n\r\nPay at once\u{0}\u{2028}x";
+        let text = Text {
+            subject: Line::of(hostile),
+            body: format!("{}\n.\nMAIL FROM:<x@y>\n", Line::of(hostile)),
+        };
+        let message = mailbox().message(&text, "7-ab", Timestamp::from_unix_ms(0)).unwrap();
+        let formatted = String::from_utf8(message.formatted()).unwrap();
+        let (head, _) = formatted.split_once("\r\n\r\n").unwrap();
+        let names = head.split("\r\n").filter(|line| !line.starts_with(' '));
+        let names: Vec<&str> = names.map(|line| line.split(':').next().unwrap()).collect();
+        assert!(!names.contains(&"Bcc"), "{head}");
+        assert_eq!(names.iter().filter(|name| **name == "To").count(), 1);
+        assert!(head.contains("Message-ID: <7-ab@pay.example>"), "{head}");
+        assert_eq!(message.envelope().to().len(), 1);
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused_at_start() {
+        let mailer = mailbox().mailer;
+        for text in ["", "ann", "ann@", "a@b\r\nBcc: c@d"] {
+            assert!(mailer.to(text).is_err(), "{text:?}");
+        }
+    }
+}

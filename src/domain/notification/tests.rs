@@ -10,17 +10,11 @@ use crate::domain::ledger::VoidReason;
 use crate::domain::order::{Order, OrderTerms, SigningInput};
 use crate::domain::payment::{AccountFields, Payment, PaymentFields};
 
-/// The point of RFC 7515 appendix A.3, as good as any.
+/// The public half of a key of no importance.
 pub(crate) fn p256() -> PublicKey {
-    let text =
-        b"BH_Nfbh5dENW9rZnOPQNr2RZwbACDq_LzQLUDAGj2wn1x_FEzRk-ocmsSo5yf9gdoSIHjZ7E9iJgjUBbfIgC_-I";
-    let point = data_encoding::BASE64URL_NOPAD.decode(text);
-    let known = point.ok().and_then(|point| PublicKey::from_bytes(Algorithm::Es256, &point).ok());
-    known.unwrap_or_else(|| {
-        let generator = ::p256::SecretKey::from_slice(&[1; 32]).unwrap().public_key();
-        let point = ::p256::elliptic_curve::sec1::ToSec1Point::to_sec1_point(&generator, false);
-        PublicKey::from_bytes(Algorithm::Es256, point.as_bytes()).unwrap()
-    })
+    let point = ::p256::SecretKey::from_slice(&[1; 32]).unwrap().public_key();
+    let point = ::p256::elliptic_curve::sec1::ToSec1Point::to_sec1_point(&point, false);
+    PublicKey::from_bytes(Algorithm::Es256, point.as_bytes()).unwrap()
 }
 
 fn payment() -> Payment {

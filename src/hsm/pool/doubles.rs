@@ -47,6 +47,8 @@ pub(super) struct Double {
     log_ed25519: Ed25519KeyPair,
     /// Whether each thing that it was asked to sign was an audit message.
     pub(super) audits: Mutex<Vec<bool>>,
+    /// Which of the things that it was asked to sign were notifications, from 1.
+    pub(super) notified: Mutex<Vec<usize>>,
     /// While set, every call fails as if the device had been unplugged.
     pub(super) gone: AtomicBool,
     pub(super) opened: AtomicUsize,
@@ -69,6 +71,7 @@ impl Double {
             log_p256: random_key(),
             log_ed25519: Ed25519KeyPair::generate().unwrap(),
             audits: Mutex::default(),
+            notified: Mutex::default(),
             gone: AtomicBool::new(false),
             opened: AtomicUsize::new(0),
             reinitialised: AtomicUsize::new(0),
@@ -212,6 +215,7 @@ impl Token for Session {
         message: &NotificationMessage,
     ) -> Result<Vec<u8>, TokenError> {
         let before = self.double.asked_for(false)?;
+        self.double.notified.lock().unwrap().push(before + 1);
         let digest = Sha256::digest(message.to_bytes());
         let signature: Signature = self.key.sign_prehash(&digest).unwrap();
         self.double.misbehave(before, signature.to_bytes().to_vec())
