@@ -40,7 +40,8 @@ pub fn after_failure(
     let full = FIRST_MS.saturating_mul(1_i64 << doublings).min(LONGEST_MS);
     let half = full / 2;
     // Of the other half the share that was drawn: below 2^22 * 2^32.
-    let drawn = half.saturating_mul(i64::from(random)) / i64::from(u32::MAX);
+    let share = half.saturating_mul(i64::from(random)).checked_div(i64::from(u32::MAX));
+    let drawn = share.unwrap_or(half);
     let asked = retry_after_s.map_or(0, |seconds| i64::from(seconds).saturating_mul(1_000));
     let pause = half.saturating_add(drawn).max(asked.min(LONGEST_MS));
     Next::Again(Timestamp::from_unix_ms(now.unix_ms().saturating_add(pause)))
