@@ -25,6 +25,13 @@ pub mod limits;
 pub mod policy;
 pub mod tightening;
 
+pub mod code;
+pub mod credential;
+pub mod person;
+pub mod quorum;
+pub mod statement;
+pub mod subject;
+
 pub mod authorization;
 pub mod denial;
 pub mod leaf;

@@ -192,7 +192,7 @@ impl Creditor {
 }
 
 /// Who pays, as the caller claims it. The claim lives in that caller's namespace.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DebtorId(String);
 
 impl DebtorId {
