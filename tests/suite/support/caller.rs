@@ -104,7 +104,7 @@ impl Caller {
     }
 
     /// Opens a stream of events; its lines, or the answer if it was refused.
-    pub(crate) fn events(&self, last: Option<&str>) -> Result<impl BufRead + use<>, Answer> {
+    pub(crate) fn events(&self, last: Option<&str>) -> Result<impl BufRead + use<>, Box<Answer>> {
         let mut request = self.agent.get(format!("{}/v1/events", self.base));
         if let Some(last) = last {
             request = request.header("Last-Event-ID", last);
@@ -112,7 +112,7 @@ impl Caller {
         let response = request.call().unwrap();
         match response.status().as_u16() {
             200 => Ok(BufReader::new(response.into_body().into_reader())),
-            _ => Err(read(response).unwrap()),
+            _ => Err(Box::new(read(response).unwrap())),
         }
     }
 
