@@ -10,7 +10,8 @@
 //! This module is *not* a signing service: nothing here signs bytes that a caller chose (P6). A
 //! [`SigningDigest`] is made inside this module from an authorization and nowhere else; an audit
 //! message is made of a checkpoint, a notification of an event; and a key whose purpose is the one
-//! never signs another. The module decides nothing about payments, keeps no record of them, and exports, copies and deletes
+//! never signs another. The module decides nothing about payments, keeps no record of
+//! them, and exports, copies and deletes
 //! no key.
 //!
 //! - [`token`]: what a token is to the rest of the daemon, and every way in which it fails.

@@ -6,8 +6,8 @@
 //! - [`listener`]: sockets, handshakes, bounds, graceful stop. [`tls`]: files and versions.
 //! - [`callers`]: which caller a client certificate shows.
 //! - [`wire`], `body`: JSON in and out. [`problem`]: refusals as RFC 9457 documents.
-//! - [`payments`], [`events`], [`keys`], [`public`], [`log`], [`operations`], [`notifications`]: one
-//!   file per resource.
+//! - [`payments`], [`events`], [`keys`], [`public`], [`log`], [`operations`],
+//!   [`notifications`]: one file per resource.
 //! - [`seats`]: places for those who wait.
 //! - [`document`]: the OpenAPI document. [`metrics`]: figures.
 

@@ -84,7 +84,8 @@ fn list(deployed: &Deployed, output: &Output) -> Result<Exit, Failure> {
             let DeadLetterAnswer { route, event, kind, died_at, attempts, reason } = letter;
             let dead = output.bad("dead");
             lines.push(format!(
-                "{dead} {route} {event} {kind}, given up {died_at} after {attempts} attempts: {reason}"
+                "{dead} {route} {event} {kind}, given up {died_at} after {attempts} attempts: \
+                 {reason}"
             ));
         }
         if lines.is_empty() {

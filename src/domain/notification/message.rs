@@ -1,9 +1,9 @@
 //! What a notification key may be asked to sign: requests that tell an event, and nothing else
 //! (P6). The form is that of HTTP message signatures (RFC 9421).
 //!
-//! This is the third typed thing that a token signs. Nobody outside gets from bytes to a signature:
-//! a message is made of an [`Event`], the configured [`Target`] and an instant, and its bytes follow
-//! from those.
+//! This is the third typed thing that a token signs. Nobody outside gets from bytes to a
+//! signature: a message is made of an [`Event`], the configured [`Target`] and an instant, and its
+//! bytes follow from those.
 
 use data_encoding::BASE64;
 use sha2::{Digest, Sha256};

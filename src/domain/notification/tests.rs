@@ -82,7 +82,10 @@ pub(crate) fn signed(position: u64) -> Event {
 
 #[test]
 fn a_body_says_what_the_gateway_needs_and_nothing_about_people() {
-    let head = r#"{"amount":"12.30","at":"2023-11-14T22:13:20.000Z","caller":"shop","currency":"EUR","end_to_end_id":"INV-7","id":""#;
+    let head = concat!(
+        r#"{"amount":"12.30","at":"2023-11-14T22:13:20.000Z","caller":"shop","#,
+        r#""currency":"EUR","end_to_end_id":"INV-7","id":""#
+    );
     let id = "abababababababababababababababab";
     let (key, schema) = (
         format!(r#"-{id}","idempotency_key":"K-7","key":"settlement-eur","kind":""#),

@@ -95,8 +95,9 @@ impl Notice<'_> {
                     ("Until", Line::of(&until.to_string())),
                     ("Look here", Line::of(link.as_str())),
                 ];
-                let advice = "Compare amount, creditor and code with what the page shows before you \
-                              touch your token.\nIf you do not expect this payment, reject it there.";
+                let advice = "Compare amount, creditor and code with what the page shows before \
+                              you touch your token.\nIf you do not expect this payment, \
+                              reject it there.";
                 text(&subject, payment, lines, advice)
             }
             Self::SignedForYou { payment, code, at, not_me } => {
@@ -106,8 +107,8 @@ impl Notice<'_> {
                     ("Code", Line::of(code)),
                     ("Not you?", Line::of(not_me.as_str())),
                 ];
-                let advice = "If that was you, there is nothing to do. If it was not, say so on that \
-                              page at once.";
+                let advice = "If that was you, there is nothing to do. If it was not, say so on \
+                              that page at once.";
                 text(&subject, payment, lines, advice)
             }
         }

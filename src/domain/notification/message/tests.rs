@@ -26,14 +26,14 @@ fn the_test_vectors_of_rfc_9421_have_our_base_and_verify() {
         ("content-type", "application/json"),
         (
             "content-digest",
-            "sha-512=:mEWXIS7MaLRuGgxOBdODa3xqM1XdEvxoYhvlCFJ41QJgJc4GTsPp29l5oGX69wWdXymyU0rjJuahq4l5\
-             aGgfLQ==:",
+            "sha-512=:mEWXIS7MaLRuGgxOBdODa3xqM1XdEvxoYhvlCFJ41QJgJc4GTsPp29l5oGX69wWdXymyU0rj\
+             Juahq4l5aGgfLQ==:",
         ),
         ("content-length", "23"),
         (
             "@signature-params",
-            "(\"@status\" \"content-type\" \"content-digest\" \"content-length\");created=1618884473;\
-             keyid=\"test-key-ecc-p256\"",
+            "(\"@status\" \"content-type\" \"content-digest\" \"content-length\")\
+             ;created=1618884473;keyid=\"test-key-ecc-p256\"",
         ),
     ]);
     let request = signature_base(&[
@@ -45,22 +45,25 @@ fn the_test_vectors_of_rfc_9421_have_our_base_and_verify() {
         ("content-length", "18"),
         (
             "@signature-params",
-            "(\"date\" \"@method\" \"@path\" \"@authority\" \"content-type\" \"content-length\")\
-             ;created=1618884473;keyid=\"test-key-ed25519\"",
+            "(\"date\" \"@method\" \"@path\" \"@authority\" \"content-type\" \
+             \"content-length\");created=1618884473;keyid=\"test-key-ed25519\"",
         ),
     ]);
     let vectors: [(&dyn VerificationAlgorithm, _, _, _); 2] = [
         (
             &ECDSA_P256_SHA256_FIXED,
-            "BKiFWGVSwqz2Rxh4z9ewk1tP/g/S38NBJI6he8QeBYrwMc4nN9LTDOBhfoUeg8Ye9WedFRhnZXZJA12Qp0zZ6F0=",
+            "BKiFWGVSwqz2Rxh4z9ewk1tP/g/S38NBJI6he8QeBYrwMc4nN9LTDOBhfoUeg8Ye9WedFRhnZXZJA12Qp0zZ\
+             6F0=",
             response,
-            "wNmSUAhwb5LxtOtOpNa6W5xj067m5hFrj0XQ4fvpaCLx0NKocgPquLgyahnzDnDAUy5eCdlYUEkLIj+32oiasw==",
+            "wNmSUAhwb5LxtOtOpNa6W5xj067m5hFrj0XQ4fvpaCLx0NKocgPquLgyahnzDnDA\
+             Uy5eCdlYUEkLIj+32oiasw==",
         ),
         (
             &ED25519,
             "JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=",
             request,
-            "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==",
+            "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu\
+             4A0w6vuQv5lIp5WPpBKRCw==",
         ),
     ];
     for (algorithm, key, base, signature) in vectors {
@@ -85,7 +88,8 @@ fn a_message_is_what_a_verifier_reconstructs() {
     assert_eq!(message.signature_input(), format!("sig1={params}"));
     let expected = format!(
         "\"@method\": POST\n\"@target-uri\": https://shop.example/hooks?tenant=7\n\
-         \"content-type\": application/json\n\"content-digest\": {}\n\"@signature-params\": {params}",
+         \"content-type\": application/json\n\"content-digest\": {}\n\
+         \"@signature-params\": {params}",
         content_digest(event.to_body().as_bytes())
     );
     assert_eq!(String::from_utf8(message.to_bytes()).unwrap(), expected);
