@@ -17,6 +17,7 @@ mod init;
 mod keys;
 mod limits;
 mod log;
+mod notifications;
 mod output;
 mod pay;
 mod policy;
@@ -98,6 +99,11 @@ enum Command {
         #[command(subcommand)]
         command: receipt::ReceiptCommand,
     },
+    /// See how gateways and people were told, and deal with what was given up.
+    Notifications {
+        #[command(subcommand)]
+        command: notifications::NotificationsCommand,
+    },
     /// Run a witness: watch the logs of other machines, and cosign what only grows.
     Witness {
         #[command(subcommand)]
@@ -151,6 +157,7 @@ pub fn run() -> ExitCode {
         Command::Clock { command } => clock::run(&command, &output),
         Command::Log { command } => log::run(&command, &output),
         Command::Receipt { command } => receipt::run(&command, &output),
+        Command::Notifications { command } => notifications::run(&command, &output),
         Command::Witness { command } => witness::run(&command, &output),
         Command::Reconcile(reconcile) => reconcile::run(&reconcile, &output),
         Command::Doctor(deployed) => doctor::run(&deployed, &output),

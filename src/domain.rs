@@ -38,3 +38,4 @@ pub mod authorization;
 pub mod denial;
 pub mod leaf;
 pub mod ledger;
+pub mod notification;

@@ -3,13 +3,15 @@
 //! What goes in is a [`SigningAuthorization`](crate::domain::authorization::SigningAuthorization),
 //! which only the ledger hands out; what comes out is a
 //! [`Signed`](crate::domain::authorization::Signed) whose signature was verified in software
-//! against the pinned public key, or a failure that leaves the payment in doubt. The second thing
-//! that goes in is an [`AuditMessage`](crate::log::message::AuditMessage), the head of a log.
+//! against the pinned public key, or a failure that leaves the payment in doubt. Two other things
+//! go in: an [`AuditMessage`](crate::log::message::AuditMessage), the head of a log, and a
+//! [`NotificationMessage`](crate::domain::notification::message::NotificationMessage).
 //!
 //! This module is *not* a signing service: nothing here signs bytes that a caller chose (P6). A
 //! [`SigningDigest`] is made inside this module from an authorization and nowhere else; an audit
-//! message is made of a checkpoint; and a key whose purpose is the one never signs the other. The
-//! module decides nothing about payments, keeps no record of them, and exports, copies and deletes
+//! message is made of a checkpoint, a notification of an event; and a key whose purpose is the one
+//! never signs another. The module decides nothing about payments, keeps no record of
+//! them, and exports, copies and deletes
 //! no key.
 //!
 //! - [`token`]: what a token is to the rest of the daemon, and every way in which it fails.

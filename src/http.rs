@@ -6,7 +6,9 @@
 //! - [`listener`]: sockets, handshakes, bounds, graceful stop. [`tls`]: files and versions.
 //! - [`callers`]: which caller a client certificate shows.
 //! - [`wire`], `body`: JSON in and out. [`problem`]: refusals as RFC 9457 documents.
-//! - [`payments`], [`keys`], [`public`], [`log`], [`operations`]: one file per resource.
+//! - [`payments`], [`events`], [`keys`], [`public`], [`log`], [`operations`],
+//!   [`notifications`]: one file per resource.
+//! - [`seats`]: places for those who wait.
 //! - [`document`]: the OpenAPI document. [`metrics`]: figures.
 //! - [`witness`]: what a witness serves, and the way to one.
 
@@ -17,6 +19,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
+use tokio::sync::watch;
 
 use crate::pipeline::Pipeline;
 
@@ -26,15 +29,18 @@ pub mod callers;
 pub mod denial;
 pub mod document;
 pub mod dry_run;
+pub mod events;
 pub mod keys;
 pub mod listener;
 pub mod log;
 pub mod metrics;
+pub mod notifications;
 pub mod operations;
 pub mod payments;
 pub mod problem;
 pub mod public;
 pub mod remains;
+pub mod seats;
 pub mod tls;
 pub mod wire;
 pub mod witness;
@@ -48,6 +54,25 @@ pub struct Gateway {
     pub pipeline: Pipeline,
     /// Counts.
     pub metrics: Arc<metrics::Metrics>,
+    /// Places of streams of events.
+    pub streams: seats::Seats,
+    /// Places of look-ups that wait.
+    pub waits: seats::Seats,
+    /// Tells when the daemon stops.
+    pub stopping: watch::Receiver<bool>,
+}
+
+impl Gateway {
+    /// A gateway that ends its streams once `stopping` is true.
+    pub fn new(
+        pipeline: Pipeline,
+        metrics: Arc<metrics::Metrics>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let streams = seats::Seats::new(events::STREAMS_MAX);
+        let waits = seats::Seats::new(payments::WAITS_MAX);
+        Self { pipeline, metrics, streams, waits, stopping }
+    }
 }
 
 /// The gateway's routes, counted.

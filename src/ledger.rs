@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::domain::authorization::Signed;
@@ -26,6 +26,7 @@ use crate::domain::payment::PaymentId;
 use crate::domain::statement::{Statement, StatementDigest};
 use crate::domain::time::Timestamp;
 
+mod asked;
 mod health;
 mod lock;
 mod outcomes;
@@ -40,6 +41,7 @@ mod writer;
 
 pub use outcomes::Outcome;
 pub use rules::Rules;
+pub use sqlite::deliveries::{DeadLetter, Letters, Progress, Telling};
 
 /// Most requests that may wait for the writer.
 const QUEUE_MAX: usize = 8_192;
@@ -188,6 +190,7 @@ enum Command {
     Record(Event, Reply<()>),
     Checkpoint(Box<sqlite::StoredCheckpoint>, Reply<()>),
     Erase(Box<Erasure>, Reply<()>),
+    Tell(Box<Telling>, Reply<()>),
     Probe(Reply<()>),
 }
 
@@ -270,39 +273,6 @@ impl Ledger {
         self.ask(|reply| Command::Void(id, reason, reply)).await
     }
 
-    /// Issues a statement for an approver to sign.
-    ///
-    /// # Errors
-    /// [`LedgerFailure`].
-    pub async fn issue(&self, request: StatementRequest) -> Result<Issued, LedgerFailure> {
-        self.ask(|reply| Command::Issue(Box::new(request), reply)).await
-    }
-
-    /// Takes evidence that was verified; a rejection voids the payment in the same commit.
-    ///
-    /// # Errors
-    /// [`LedgerFailure`].
-    pub async fn approve(
-        &self,
-        evidence: VerifiedEvidence,
-    ) -> Result<Result<Taken, NotTaken>, LedgerFailure> {
-        self.ask(|reply| Command::Approve(Box::new(evidence), reply)).await
-    }
-
-    /// Authorises a payment that waited, by evidence that was read from the ledger and verified
-    /// again.
-    ///
-    /// # Errors
-    /// [`LedgerFailure`].
-    pub async fn authorise(
-        &self,
-        id: PaymentId,
-        verified: Vec<VerifiedEvidence>,
-        kid: Kid,
-    ) -> Result<Authorisation, LedgerFailure> {
-        self.ask(|reply| Command::Authorise(id, verified, kid, reply)).await
-    }
-
     /// Puts an event that concerns no payment on the log.
     ///
     /// # Errors
@@ -325,6 +295,19 @@ impl Ledger {
     /// [`LedgerFailure`]; nothing was erased, or a retry would find nothing left to erase.
     pub async fn erase(&self, erasure: Erasure) -> Result<(), LedgerFailure> {
         self.ask_patiently(|reply| Command::Erase(Box::new(erasure), reply)).await
+    }
+
+    /// Keeps what was told to whom.
+    ///
+    /// # Errors
+    /// [`LedgerFailure`].
+    pub async fn tell(&self, telling: Telling) -> Result<(), LedgerFailure> {
+        self.ask_patiently(|reply| Command::Tell(Box::new(telling), reply)).await
+    }
+
+    /// Tells when the log has grown: the number of leaves after the last commit.
+    pub fn growth(&self) -> watch::Receiver<u64> {
+        self.health.growth()
     }
 
     /// Number of leaves in the log after the last commit.

@@ -10,6 +10,7 @@
 //! - [`hsm`]: threads that own token sessions; the only place that asks for a signature.
 //! - [`approvals`]: evidence of people in, verified approvals out: WebAuthn.
 //! - [`log`]: the verifiable record: Merkle tree, proofs, checkpoints, tiles.
+//! - [`notifications`]: events of the log on their way to gateways and people.
 //! - [`witness`]: the other side of the record: cosigns the heads of logs that only grow.
 //! - [`config`]: files in, checked types out.
 //! - [`cli`]: one file per subcommand.
@@ -17,7 +18,8 @@
 //!
 //! A room to come has its place: `console` (the web pages).
 //!
-//! Dependencies point inward: `http, cli -> pipeline -> {ledger, hsm, approvals, log} -> domain`.
+//! Dependencies point inward: `http, cli -> notifications -> pipeline -> {ledger, hsm, approvals,
+//! log} -> domain`.
 //! `tests/architecture.rs` enforces it.
 
 pub mod approvals;
@@ -29,6 +31,7 @@ pub mod hsm;
 pub mod http;
 pub mod ledger;
 pub mod log;
+pub mod notifications;
 pub mod pipeline;
 pub mod telemetry;
 pub mod witness;

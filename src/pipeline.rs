@@ -28,6 +28,7 @@ pub mod anchors;
 mod asked;
 pub mod checkpoints;
 mod erasure;
+pub mod events;
 mod in_flight;
 mod incidents;
 pub mod published;

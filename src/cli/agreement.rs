@@ -39,6 +39,7 @@ pub(super) fn check(deployment: &Deployment, policy: &Policy) -> Problems {
     check_audit_key(deployment, policy, &mut problems);
     check_anchored(deployment, policy, &mut problems);
     check_keeping(&deployment.keeping, policy, &mut problems);
+    check_notifications(deployment, policy, &mut problems);
     problems
 }
 
@@ -50,6 +51,33 @@ fn check_algorithm(id: &KeyId, purpose: Purpose, found: Algorithm, problems: &mu
             format!("keys.{id}.algorithm"),
             "found \"EdDSA\"; a settlement key signs orders, and these with \"ES256\" only",
         );
+    }
+}
+
+/// Webhooks are signed by a key that signs nothing else, and told to callers that there are.
+fn check_notifications(deployment: &Deployment, policy: &Policy, problems: &mut Problems) {
+    let purpose = |key: &KeyId| policy.keys.get(key).map(|key| key.purpose);
+    let key = deployment.notifications.key.as_ref();
+    if let Some((key, other)) = key
+        .and_then(|key| Some((key, purpose(key)?)))
+        .filter(|(_, purpose)| *purpose != Purpose::Notification)
+    {
+        problems.note(
+            "notifications.key",
+            format!(
+                "found \"{key}\", which the policy has for {}; expected a key with purpose = \
+                 \"notification\": one key, one purpose",
+                other.name()
+            ),
+        );
+    }
+    for route in &deployment.notifications.routes {
+        if !policy.callers.contains_key(&route.caller) {
+            problems.note(
+                format!("notifications.to.{}.caller", route.name),
+                format!("found \"{}\"; expected a caller of the policy", route.caller),
+            );
+        }
     }
 }
 

@@ -148,11 +148,32 @@ fn look_at_ledger(examination: &mut Examination, deployment: &Deployment) {
         credit(&mark, &reading).map(|_| told).map_err(|fault| fault.to_string())
     });
     examination.note("clock", clock);
+    examination.note("notifications", notified(&reader));
     let in_doubt = reader.count_in_doubt();
     examination.keep("payments in doubt", in_doubt, |count| match count {
         0 => "none".to_owned(),
         n => format!("{n}; they count, and are signed again when daemon and token run"),
     });
+}
+
+/// Whether everybody was told what they are to be told.
+fn notified(reader: &Reader) -> Result<String, String> {
+    let progress = reader.progress().map_err(|wrong| wrong.to_string())?;
+    let dead = reader.dead_letters(1).map_err(|wrong| wrong.to_string())?;
+    let stuck = progress.iter().filter_map(|route| Some((route, route.failure.as_ref()?)));
+    let stuck = stuck.map(|(route, failure)| {
+        let attempts = route.attempts;
+        format!("{} is not taken after {attempts} attempts: {failure}", route.route)
+    });
+    let dead = dead.first().map(|letter| {
+        let (route, reason) = (&letter.route, &letter.reason);
+        format!("{route} has dead letters ({reason}); see `countersign notifications list`")
+    });
+    let wrong: Vec<String> = stuck.chain(dead).collect();
+    match wrong.is_empty() {
+        true => Ok(format!("{} routes, none is stuck", progress.len())),
+        false => Err(wrong.join("\n")),
+    }
 }
 
 fn closed_to_others(directory: &Path) -> Result<String, String> {

@@ -20,10 +20,12 @@ use super::{Deployed, agreement};
 
 mod assembly;
 mod chores;
+mod couriers;
 mod witnesses;
 
 use assembly::{Daemon, Services};
 pub(super) use assembly::{audit_of, bound};
+use couriers::Couriers;
 
 /// Longest that payments being signed may take to finish at the end.
 const IDLE_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -68,21 +70,24 @@ pub(super) fn run(deployed: &Deployed, output: &Output) -> Result<Exit, Failure>
 /// Serves all listeners until a signal, then lets what is being signed finish.
 async fn serve(
     deployment: &Deployment,
-    services: Services,
+    mut services: Services,
     mut record: Record,
     output: &Output,
 ) -> Result<(), Failure> {
     let pipeline = services.pipeline.clone();
     let callers = Arc::clone(&services.callers);
-    let listeners = services.listen(deployment).await?;
+    let (stop, stopping) = watch::channel(false);
+    let routes = std::mem::take(&mut services.routes);
+    let (couriers, board) = Couriers::of(routes, &pipeline).await?;
+    let listeners = services.listen(deployment, stopping.clone(), board).await?;
     // Before anybody is told that we are ready: whoever is may tell us to stop.
     let told_to_stop = StopSignals::new()?;
     // Puts the start on the log. What hinders it is told in readiness.
     drop(pipeline.ledger().probe().await);
     announce(&listeners, output)?;
 
+    let couriers = couriers.go(&stopping);
     let mut chores = chores::start(&pipeline, &callers, &deployment.keeping);
-    let (stop, stopping) = watch::channel(false);
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {
         let mut stopping = stopping.clone();
@@ -101,6 +106,7 @@ async fn serve(
     stop.send_replace(true);
     while serving.join_next().await.is_some() {}
     chores.shutdown().await;
+    couriers.come_back().await;
     if tokio::time::timeout(IDLE_WAIT_MAX, pipeline.idle()).await.is_err() {
         tracing::warn!("payments are in doubt at the end; they are signed again at the next start");
     }

@@ -12,6 +12,7 @@ use crate::log::note::VerifierKey;
 use super::{ConfigError, Problems, parse, read};
 
 pub(super) mod file;
+pub mod notifications;
 
 /// A checked deployment. Paths are absolute or relative to the working directory.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct Deployment {
     pub keeping: Keeping,
     /// Who cosigns the log from elsewhere.
     pub witnesses: Vec<WitnessEntry>,
+    /// Who is told what.
+    pub notifications: notifications::Notifications,
     /// Log lines.
     pub log: Log,
 }

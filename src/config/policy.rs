@@ -111,7 +111,6 @@ fn check_callers(
             }
             certificates.insert(identity);
         }
-        let repeats_end_to_end_ids = caller.repeats_end_to_end_ids;
         let namespace = caller
             .debtors
             .as_deref()
@@ -121,7 +120,10 @@ fn check_callers(
         let operators = caller.operators.iter();
         let operators = operators.filter_map(|who| problems.keep(PersonId::parse(&place, who)));
         let operators = operators.collect();
-        checked.insert(id, Caller { certificates, repeats_end_to_end_ids, namespace, operators });
+        let (repeats, auditor) = (caller.repeats_end_to_end_ids, caller.auditor);
+        let caller =
+            Caller { certificates, repeats_end_to_end_ids: repeats, auditor, namespace, operators };
+        checked.insert(id, caller);
     }
     checked
 }
@@ -141,7 +143,7 @@ fn check_key(
     if purpose == Some(Purpose::Settlement) && key.currency.is_none() {
         problems.note(format!("{place}.currency"), "missing; a settlement key has one currency");
     }
-    if purpose == Some(Purpose::Audit) {
+    if signs_for_the_daemon(purpose) {
         signs_nothing_for_callers(place, key, problems);
     }
     let validity = key.validity.as_deref().unwrap_or("24h");
@@ -171,8 +173,12 @@ fn check_key(
     })
 }
 
-/// An audit key signs the log for the daemon itself: what the policy could say about payments would
-/// only be misunderstood.
+/// Whether keys of a purpose sign what the daemon itself says: its log, its notifications.
+fn signs_for_the_daemon(purpose: Option<Purpose>) -> bool {
+    matches!(purpose, Some(Purpose::Audit | Purpose::Notification))
+}
+
+/// Such a key signs no payments: what the policy could say about them would only be misunderstood.
 fn signs_nothing_for_callers(place: &str, key: &file::Key, problems: &mut Problems) {
     for (name, is_there) in [
         ("currency", key.currency.is_some()),
@@ -187,7 +193,7 @@ fn signs_nothing_for_callers(place: &str, key: &file::Key, problems: &mut Proble
         ("creditor_cooling_off", key.creditor_cooling_off.is_some()),
     ] {
         if is_there {
-            let detail = "an audit key signs the log and no payments; expected none: remove it";
+            let detail = "a key of this purpose signs no payments; expected none: remove it";
             problems.note(format!("{place}.{name}"), detail);
         }
     }
@@ -200,7 +206,7 @@ fn allowed_callers(
     callers: &BTreeMap<CallerId, Caller>,
     problems: &mut Problems,
 ) -> BTreeSet<CallerId> {
-    if key.callers.is_none() && purpose != Some(Purpose::Audit) {
+    if key.callers.is_none() && !signs_for_the_daemon(purpose) {
         problems.note(format!("{place}.callers"), "missing; say who may use the key");
     }
     let mut allowed = BTreeSet::new();

@@ -34,6 +34,8 @@ pub struct Caller {
     pub certificates: BTreeSet<CertificateIdentity>,
     /// Whether it may repeat end-to-end ids.
     pub repeats_end_to_end_ids: bool,
+    /// Whether it may see what happens to the payments of everybody.
+    pub auditor: bool,
     /// Whose debtors it names.
     pub namespace: Namespace,
     /// People who run it: they do not approve what it asks for.

@@ -13,7 +13,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use tokio::sync::oneshot;
 
 use crate::domain::authorization::{Signed, SigningAuthorization};
-use crate::domain::key::{KeyId, PublicKey, Purpose};
+use crate::domain::key::{KeyId, PublicKey, Purpose, Signature};
+use crate::domain::notification::message::NotificationMessage;
 use crate::log::message::AuditMessage;
 
 use super::token::{TokenError, TokenModule};
@@ -32,6 +33,8 @@ pub(in crate::hsm) use breaker::{PinnedKey, TokenState};
 /// Most audit messages that wait for one token. They have a queue of their own, which workers look
 /// at first: payments do not crowd them out, and there are never more than a few a second.
 const AUDIT_QUEUE_MAX: usize = 8;
+/// Most notifications that wait for one token. Each of those who tell waits for its own.
+const NOTIFICATION_QUEUE_MAX: usize = 64;
 /// Longest that the first session of a token may take to open, in seconds.
 const START_SECONDS_MAX: u64 = 30;
 
@@ -55,7 +58,8 @@ pub struct TokenPlan {
 pub struct PlannedKey {
     /// Its name.
     pub id: KeyId,
-    /// What it signs: a settlement key payments, an audit key audit messages, others nothing yet.
+    /// What it signs: a settlement key payments, an audit key audit messages, a notification key
+    /// notifications, others nothing yet.
     pub purpose: Purpose,
     /// What its signatures are verified against.
     pub public: PublicKey,
@@ -110,6 +114,7 @@ struct Line {
 struct Queues {
     payments: Sender<Job>,
     audit: Sender<Job>,
+    notifications: Sender<Job>,
 }
 
 /// What every thread is given: how it learns to end, and tells that it has.
@@ -197,6 +202,24 @@ impl Hsm {
         answer
     }
 
+    /// Has a notification key sign a request that tells an event. What comes back has been verified
+    /// against the pinned key. Payments and heads of the log come first.
+    pub fn sign_notification(
+        &self,
+        key: &KeyId,
+        message: NotificationMessage,
+    ) -> oneshot::Receiver<Result<Signature, SignFailure>> {
+        let (reply, answer) = oneshot::channel();
+        match self.line(key) {
+            None => refuse(reply, "no token has the key"),
+            Some(line) => {
+                let job = Job::Notification { key: key.clone(), message, reply };
+                line.put(job, |queues| &queues.notifications);
+            }
+        }
+        answer
+    }
+
     /// The state of every token, in the order of the plans.
     pub fn status(&self) -> Vec<TokenStatus> {
         self.0.lines.iter().map(|line| line.state.status()).collect()
@@ -230,10 +253,12 @@ impl Line {
     ) -> Result<Self, TokenError> {
         let (payments, payment_jobs) = bounded(plan.queue.max(1));
         let (audit, audit_jobs) = bounded(AUDIT_QUEUE_MAX);
+        let (notifications, notification_jobs) = bounded(NOTIFICATION_QUEUE_MAX);
         let state = Arc::new(TokenState::new(&plan, monotonic)?);
         let worker = |seat| {
             let closing = lifeline.closing.clone();
-            let inbox = Inbox::new(audit_jobs.clone(), payment_jobs.clone());
+            let (audit, payments) = (audit_jobs.clone(), payment_jobs.clone());
+            let inbox = Inbox::new(audit, payments, notification_jobs.clone());
             Worker::new(state.clone(), plan.module.clone(), seat, inbox, closing)
         };
         let (tell, opened) = bounded(1);
@@ -248,7 +273,7 @@ impl Line {
         for seat in 1..plan.sessions {
             spawn(worker(seat), lifeline, None)?;
         }
-        Ok(Self { state, queues: RwLock::new(Some(Queues { payments, audit })) })
+        Ok(Self { state, queues: RwLock::new(Some(Queues { payments, audit, notifications })) })
     }
 
     /// Puts a job into one of the queues, or answers it at once.

@@ -1,5 +1,5 @@
-//! What a token is to the rest of the daemon: sessions that tell public keys and sign payments and
-//! checkpoints, and every way in which that fails.
+//! What a token is to the rest of the daemon: sessions that tell public keys and sign payments,
+//! checkpoints and notifications, and every way in which that fails.
 //!
 //! Not here: PKCS#11 itself, threads, retries. A session is used by one thread at a time and knows
 //! nothing about its neighbours.
@@ -10,14 +10,15 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::authorization::SigningAuthorization;
 use crate::domain::key::{Algorithm, KeyId, Kid, PublicKey};
+use crate::domain::notification::message::NotificationMessage;
 use crate::log::message::AuditMessage;
 
 mod error;
 
 pub use error::TokenError;
 
-/// SHA-256 of an authorised signing input: with [`AuditMessage`] the only thing that a token is
-/// asked to sign.
+/// SHA-256 of an authorised signing input: with [`AuditMessage`] and [`NotificationMessage`] the
+/// only thing that a token is asked to sign.
 ///
 /// It cannot be made from bytes, only from an authorization, and only inside this module.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,16 @@ pub trait Token: Send {
     /// # Errors
     /// [`TokenError::UnknownKey`], or [`TokenError::Call`] with what the token answered.
     fn sign_audit(&mut self, key: &KeyId, message: &AuditMessage) -> Result<Vec<u8>, TokenError>;
+
+    /// Signs the message of a notification key, as [`Self::sign_audit`] does.
+    ///
+    /// # Errors
+    /// [`TokenError::UnknownKey`], or [`TokenError::Call`] with what the token answered.
+    fn sign_notification(
+        &mut self,
+        key: &KeyId,
+        message: &NotificationMessage,
+    ) -> Result<Vec<u8>, TokenError>;
 
     /// Asks whether session and token still answer (`C_GetSessionInfo`, `C_GetTokenInfo`), without
     /// signing.

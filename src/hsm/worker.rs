@@ -11,6 +11,7 @@ use crossbeam_channel::Receiver;
 
 use crate::domain::authorization::{Signed, SigningAuthorization};
 use crate::domain::key::{Algorithm, KeyId, Purpose, Signature};
+use crate::domain::notification::message::NotificationMessage;
 use crate::log::message::AuditMessage;
 use crate::log::note::der_signature;
 
@@ -92,6 +93,13 @@ impl Worker {
                     drop(reply.send(answer));
                 }
             }
+            Job::Notification { key, message, reply } => {
+                if !reply.is_closed() {
+                    let answer = self.sign_notification(&key, &message);
+                    self.token.count(answer.is_ok());
+                    drop(reply.send(answer));
+                }
+            }
         }
     }
 
@@ -131,6 +139,21 @@ impl Worker {
             Algorithm::Es256 => der_signature(&signature),
             Algorithm::EdDsa => signature.as_bytes().to_vec(),
         })
+    }
+
+    fn sign_notification(
+        &mut self,
+        key: &KeyId,
+        message: &NotificationMessage,
+    ) -> Result<Signature, SignFailure> {
+        let token = self.token.clone();
+        let pinned = pinned(&token, key, Purpose::Notification)?;
+        if !message.is_for(&pinned.public) {
+            let reason = "the message names another version of the key";
+            return Err(SignFailure::NotAsked { reason });
+        }
+        let ask = |session: &mut dyn Token| session.sign_notification(key, message);
+        self.signature(key, pinned, &message.to_bytes(), ask)
     }
 
     /// A verified signature over `message`, which is what `ask` asks for; after a failure once

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 use crate::pipeline::Pipeline;
 
 use super::operations::Operations;
-use super::{Gateway, dry_run, keys, log, operations, payments, public};
+use super::{Gateway, dry_run, events, keys, log, notifications, operations, payments, public};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -34,6 +34,7 @@ pub(super) fn gateway_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(payments::look_up))
         .routes(routes!(payments::receipt))
         .routes(routes!(payments::cancel))
+        .routes(routes!(events::stream))
         .routes(routes!(keys::list))
         .routes(routes!(keys::limits))
 }
@@ -42,6 +43,7 @@ pub(super) fn gateway_routes() -> OpenApiRouter<Gateway> {
 pub(super) fn public_routes() -> OpenApiRouter<Pipeline> {
     OpenApiRouter::new()
         .routes(routes!(public::key_set))
+        .routes(routes!(public::notification_keys))
         .routes(routes!(public::document))
         .routes(routes!(log::checkpoint))
         .routes(routes!(log::cosigned))
@@ -55,6 +57,9 @@ pub(super) fn operations_routes() -> OpenApiRouter<Operations> {
         .routes(routes!(operations::live))
         .routes(routes!(operations::ready))
         .routes(routes!(operations::metrics))
+        .routes(routes!(notifications::list))
+        .routes(routes!(notifications::retry))
+        .routes(routes!(notifications::drop_letters))
 }
 
 /// The document of all three listeners.

@@ -157,7 +157,7 @@ async fn serve(
     let activity = Arc::new(Activity::new());
     let (seen, caller) = (Arc::clone(&activity), peer.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let (routes, peer) = (routes.clone(), peer.clone());
+        let (routes, peer, activity) = (routes.clone(), peer.clone(), Arc::clone(&activity));
         let in_progress = Activity::begin(&activity);
         async move {
             let _in_progress = in_progress;
@@ -168,6 +168,7 @@ async fn serve(
                     return Ok(super::certificate_no_longer_holds(&reason));
                 }
                 request.extensions_mut().insert(peer.caller.clone());
+                request.extensions_mut().insert(Streams(Arc::clone(&activity)));
             }
             let answered: Result<Response<Body>, Infallible> = routes.call(request).await;
             answered
@@ -204,9 +205,11 @@ async fn serve(
     }
 }
 
-/// What a connection is doing: requests in progress, and when the last one began or ended.
+/// What a connection is doing: requests in progress, answers that go on, and when the last one
+/// began or ended.
 struct Activity {
     in_progress: AtomicUsize,
+    streams: AtomicUsize,
     last: Mutex<Instant>,
 }
 
@@ -215,7 +218,11 @@ struct InProgress(Arc<Activity>);
 
 impl Activity {
     fn new() -> Self {
-        Self { in_progress: AtomicUsize::new(0), last: Mutex::new(clock::monotonic()) }
+        Self {
+            in_progress: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
+            last: Mutex::new(clock::monotonic()),
+        }
     }
 
     fn begin(activity: &Arc<Self>) -> InProgress {
@@ -234,7 +241,8 @@ impl Activity {
 
     fn is_idle(&self) -> bool {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        !self.is_busy() && clock::monotonic().saturating_duration_since(last) > IDLE_MAX
+        let streams = self.streams.load(Ordering::Acquire) > 0;
+        !streams && !self.is_busy() && clock::monotonic().saturating_duration_since(last) > IDLE_MAX
     }
 }
 
@@ -242,6 +250,28 @@ impl Drop for InProgress {
     fn drop(&mut self) {
         self.0.touch();
         self.0.in_progress.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Where a handler says that its answer goes on after it has returned. Unlike with a request in
+/// progress, it is looked at meanwhile whether the caller's certificate still holds.
+#[derive(Clone)]
+pub(super) struct Streams(Arc<Activity>);
+
+/// An answer that goes on.
+pub(super) struct Streaming(Arc<Activity>);
+
+impl Streams {
+    pub(super) fn begin(&self) -> Streaming {
+        self.0.streams.fetch_add(1, Ordering::AcqRel);
+        Streaming(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.streams.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

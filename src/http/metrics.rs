@@ -14,6 +14,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock;
 use crate::domain::caller::CallerId;
+use crate::domain::time::Timestamp;
+use crate::notifications::board::Standing;
 use crate::pipeline::Pipeline;
 use crate::pipeline::unserved::Cause;
 
@@ -62,6 +64,21 @@ pub struct Metrics {
     witness_up: Family<OfWitness, Gauge>,
     witness_cosigned: Family<OfWitness, Gauge>,
     witness_behind: Family<OfWitness, Gauge>,
+    routes: Routes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRoute {
+    route: String,
+}
+
+/// How notifications fare, by route.
+#[derive(Default)]
+struct Routes {
+    delivered: Family<OfRoute, Gauge>,
+    failed: Family<OfRoute, Gauge>,
+    dead: Family<OfRoute, Gauge>,
+    stuck_seconds: Family<OfRoute, Gauge>,
 }
 
 impl Default for Metrics {
@@ -86,6 +103,7 @@ impl Default for Metrics {
             witness_up: Family::default(),
             witness_cosigned: Family::default(),
             witness_behind: Family::default(),
+            routes: Routes::default(),
         };
         metrics.register();
         metrics
@@ -129,6 +147,29 @@ impl Metrics {
             ("halted", "Whether signing waits for a person", &self.halted),
         ] {
             all.register(name, help, gauge.clone());
+        }
+        let Routes { delivered, failed, dead, stuck_seconds } = &self.routes;
+        for (name, help, family) in [
+            ("notification_delivered", "Events that a route told since start", delivered),
+            ("notification_failed", "Attempts of a route that failed since start", failed),
+            ("notification_dead", "Events that a route gave up", dead),
+            ("notification_stuck_seconds", "Age of the event that is not taken", stuck_seconds),
+        ] {
+            all.register(name, help, family.clone());
+        }
+    }
+
+    /// Takes in how the routes of notifications stand.
+    pub(super) fn note_routes(&self, standings: &[Standing], now: Timestamp) {
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        for standing in standings {
+            let of = OfRoute { route: standing.route.clone() };
+            let since = standing.stuck.as_ref().map_or(now, |stuck| stuck.since);
+            let stuck_s = now.unix_s().saturating_sub(since.unix_s());
+            self.routes.delivered.get_or_create(&of).set(number(standing.delivered));
+            self.routes.failed.get_or_create(&of).set(number(standing.failed));
+            self.routes.dead.get_or_create(&of).set(number(standing.dead));
+            self.routes.stuck_seconds.get_or_create(&of).set(stuck_s);
         }
     }
 

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::notifications::board::Board;
 use crate::pipeline::Pipeline;
 
 use super::callers::CallerVerifier;
@@ -27,6 +28,8 @@ pub struct Operations {
     pub callers: Arc<CallerVerifier>,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// How the routes of notifications stand.
+    pub board: Arc<Board>,
 }
 
 /// Whether payments can be signed now.
@@ -115,6 +118,8 @@ pub(super) async fn ready(State(operations): State<Operations>) -> Response {
 )]
 pub(super) async fn metrics(State(operations): State<Operations>) -> Response {
     let in_doubt = operations.pipeline.count_in_doubt().await.ok();
+    let now = operations.pipeline.now();
+    operations.metrics.note_routes(&operations.board.standings(), now);
     let text = operations.metrics.text(&operations.pipeline, in_doubt);
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], text).into_response()

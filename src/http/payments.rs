@@ -23,6 +23,8 @@ use super::wire::{PaymentAnswer, PaymentRequest};
 
 /// Longest that a look-up may wait.
 const WAIT_SECONDS_MAX: i64 = 60;
+/// Look-ups of one caller that may wait.
+pub(super) const WAITS_MAX: usize = 256;
 /// Longest that a submission waits until its signature may leave.
 const RELEASE_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -103,6 +105,8 @@ fn answer(
             description = "unknown, or somebody else's"),
         (status = 422, body = ProblemDocument, content_type = "application/problem+json",
             description = "the wait is malformed"),
+        (status = 429, body = ProblemDocument, content_type = "application/problem+json",
+            description = "as many look-ups as this caller may have are waiting"),
         (status = 503, body = ProblemDocument, content_type = "application/problem+json",
             description = "the ledger cannot be read"),
     )
@@ -117,6 +121,10 @@ pub(super) async fn look_up(
     let not_found = || Problem::not_found("payment of yours with this id");
     let Path(id) = id.map_err(|_| not_found())?;
     let id = PaymentId::parse("id", &id).map_err(|_| not_found())?;
+    let _seat = match wait.is_zero() {
+        true => None,
+        false => Some(gateway.waits.take(&caller, "waiting look-ups")?),
+    };
     let started = clock::monotonic();
     let Some(record) = gateway.pipeline.payment(&caller, id, wait).await? else {
         let remains = gateway.pipeline.remains(&caller, id).await?.ok_or_else(not_found)?;

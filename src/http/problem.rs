@@ -85,7 +85,7 @@ impl Problem {
         self
     }
 
-    fn retry_after(mut self, seconds: u16) -> Self {
+    pub(super) fn retry_after(mut self, seconds: u16) -> Self {
         self.0.retry_after_s = Some(seconds);
         self
     }
@@ -130,6 +130,15 @@ impl Problem {
     /// Nothing here, or nothing that this caller may know of.
     pub(super) fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", format!("there is no {what}"))
+    }
+
+    /// A reader of events has seen what this ledger does not have.
+    pub(super) fn set_back(last: &str, size: u64) -> Self {
+        let detail = format!(
+            "the log has {size} leaves and {last} is not the name of an event among them: the \
+             ledger was set back since; look up what is open, then start without Last-Event-ID"
+        );
+        Self::new(StatusCode::CONFLICT, "set_back", "The event is not on record", detail)
     }
 
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {

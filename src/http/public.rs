@@ -18,8 +18,8 @@ const KEY_SET_CACHE: &str = "public, max-age=300";
 /// A JSON Web Key Set (RFC 7517 section 5).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeySet {
-    /// Every key version that has ever signed payments or may sign them now, and no other: who
-    /// trusts this set must not take a signature of the log's key for a payment's.
+    /// Every key version that has ever signed what the set is for or may sign it now, and no other:
+    /// who trusts the set of payments must not take a signature of the log's key for a payment's.
     pub keys: Vec<KeyOfSet>,
 }
 
@@ -41,7 +41,7 @@ pub struct KeyOfSet {
     /// Always `sig`.
     #[serde(rename = "use")]
     pub usage: String,
-    /// RFC 7638 thumbprint: the `kid` of payments.
+    /// RFC 7638 thumbprint: the `kid` of payments, the `keyid` of webhooks.
     pub kid: String,
 }
 
@@ -54,9 +54,29 @@ pub struct KeyOfSet {
 pub(super) async fn key_set(
     State(pipeline): State<Pipeline>,
 ) -> ([(HeaderName, HeaderValue); 2], Json<KeySet>) {
+    published(&pipeline, Purpose::Settlement)
+}
+
+/// Publishes the keys that verify webhooks (RFC 9421). They are no keys of payments.
+#[utoipa::path(
+    get, path = "/.well-known/notification-jwks.json", tag = "public",
+    responses((status = 200, body = KeySet, content_type = "application/jwk-set+json",
+        description = "the key set; its kid is the keyid of signatures"))
+)]
+pub(super) async fn notification_keys(
+    State(pipeline): State<Pipeline>,
+) -> ([(HeaderName, HeaderValue); 2], Json<KeySet>) {
+    published(&pipeline, Purpose::Notification)
+}
+
+/// The keys of one purpose, and no other: who trusts a set must not take the signature of another
+/// key for one of it.
+fn published(
+    pipeline: &Pipeline,
+    purpose: Purpose,
+) -> ([(HeaderName, HeaderValue); 2], Json<KeySet>) {
     let versions = pipeline.key_versions().iter();
-    let settling = versions.filter(|version| version.purpose == Purpose::Settlement);
-    let keys = settling.map(|version| {
+    let keys = versions.filter(|version| version.purpose == purpose).map(|version| {
         let Jwk { kty, crv, x, y } = version.public.jwk();
         KeyOfSet {
             kty: kty.to_owned(),

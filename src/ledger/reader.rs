@@ -9,27 +9,28 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::caller::CallerId;
 use crate::domain::counter::{Counter, CounterId};
-use crate::domain::credential::CredentialId;
 use crate::domain::credit::Mark;
 use crate::domain::key::{Algorithm, KeyId, Kid, PublicKey, Purpose};
 use crate::domain::leaf::Leaf;
-use crate::domain::ledger::{ClosedPayment, Closing, PaymentRecord, StatementRow, WorkingSet};
+use crate::domain::ledger::{ClosedPayment, Closing, PaymentRecord, WorkingSet};
 use crate::domain::payment::{Payment, PaymentId};
 use crate::domain::people::People;
 use crate::domain::policy::Policy;
-use crate::domain::statement::StatementDigest;
-use crate::domain::subject::Subject;
 use crate::domain::time::Timestamp;
 
 use super::OpenError;
 use super::sqlite::{
-    StoreError, StoredArchive, StoredCheckpoint, Stub, audit, closing, cosigned, leaves, open,
-    payments, snapshot, statements,
+    StoreError, StoredArchive, StoredCheckpoint, Stub, audit, closing, cosigned, deliveries,
+    leaves, open, payments, snapshot,
 };
+
+use super::{DeadLetter, Progress};
 
 pub use super::sqlite::cosigned::StoredCosigned;
 pub use super::sqlite::open::Due;
 pub use super::sqlite::{PaymentWithLeaves, Spent, Standing};
+
+mod asked;
 
 /// Most idle connections that are kept.
 const IDLE_MAX: usize = 16;
@@ -155,37 +156,6 @@ impl Reader {
         most: u32,
     ) -> Result<Vec<PaymentId>, StoreError> {
         self.with(|connection| open::in_doubt(connection, now, kid, most))
-    }
-
-    /// Payments that wait and about which something is to be done now, at most `most`.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn due_waiting(
-        &self,
-        now: Timestamp,
-        most: u32,
-    ) -> Result<Vec<(PaymentId, Due)>, StoreError> {
-        self.with(|connection| open::due(connection, now, most))
-    }
-
-    /// Every statement about a subject, with the evidence given for it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn statements(
-        &self,
-        subject: Subject,
-    ) -> Result<Vec<(StatementDigest, StatementRow)>, StoreError> {
-        self.with(|connection| statements::on(connection, subject))
-    }
-
-    /// The signature counter of a credential, as it was last told; `None` if it was never used.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn counter_of(&self, credential: &CredentialId) -> Result<Option<u32>, StoreError> {
-        self.with(|connection| statements::counter(connection, credential))
     }
 
     /// What the ledger remembers of its clock.
@@ -331,6 +301,50 @@ impl Reader {
         most: usize,
     ) -> Result<Vec<PaymentWithLeaves>, StoreError> {
         self.with(|connection| audit::history_with_leaves(connection, after, most))
+    }
+
+    /// How far every route was told, also those that are configured no more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn progress(&self) -> Result<Vec<Progress>, StoreError> {
+        self.with(deliveries::progress)
+    }
+
+    /// Dead letters in the order of routes and events, at most so many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn dead_letters(&self, most: u32) -> Result<Vec<DeadLetter>, StoreError> {
+        self.with(|connection| deliveries::dead_letters(connection, most))
+    }
+
+    /// A dead letter of a route, by the position of its leaf.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn dead_letter(
+        &self,
+        route: &str,
+        position: u64,
+    ) -> Result<Option<DeadLetter>, StoreError> {
+        self.with(|connection| deliveries::dead_letter(connection, route, position))
+    }
+
+    /// The oldest dead letter of a route that is to be tried once more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn to_try_again(&self, route: &str) -> Result<Option<DeadLetter>, StoreError> {
+        self.with(|connection| deliveries::to_try_again(connection, route))
+    }
+
+    /// How many dead letters a route has.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn count_dead(&self, route: &str) -> Result<u64, StoreError> {
+        self.with(|connection| deliveries::count_dead(connection, route))
     }
 
     fn with<T>(

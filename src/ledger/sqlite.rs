@@ -29,6 +29,7 @@ pub(super) mod closing;
 mod connection;
 pub(super) mod cosigned;
 mod counters;
+pub(super) mod deliveries;
 mod guard;
 pub(super) mod leaves;
 mod load;

@@ -14,7 +14,7 @@ use crate::domain::time::Timestamp;
 use super::health::Health;
 use super::outcomes::Outcomes;
 use super::sqlite::{Registry, Store, StoreError, StoredCheckpoint};
-use super::{Command, LedgerFailure, Rules};
+use super::{Command, LedgerFailure, Rules, Telling};
 
 mod commands;
 
@@ -36,13 +36,14 @@ pub(super) struct Writer {
     due: Vec<Event>,
 }
 
-/// What a batch changes: the rows of the rules, and what goes beside them: checkpoints, and
-/// payments that are erased, with the position of the leaf that says so.
+/// What a batch changes: the rows of the rules, and what goes beside them: checkpoints, deliveries,
+/// and payments that are erased, with the position of the leaf that says so.
 #[derive(Default)]
 struct Batch {
     working: WorkingSet,
     checkpoints: Vec<StoredCheckpoint>,
     erasures: Vec<(u64, Erasure)>,
+    tellings: Vec<Telling>,
 }
 
 impl Writer {
@@ -139,8 +140,11 @@ impl Writer {
         let ended = match unrecorded {
             true => self.store.end_unchanged(),
             false => {
-                let Batch { working, checkpoints, erasures } = changes;
-                self.store.commit(mark, &self.rules.policy, working, &checkpoints, &erasures)
+                let Batch { working, checkpoints, erasures, tellings } = changes;
+                let policy = &self.rules.policy;
+                self.store.tell(&tellings).and_then(|()| {
+                    self.store.commit(mark, policy, working, &checkpoints, &erasures)
+                })
             }
         };
         if let Err(refused) = ended {

@@ -38,6 +38,8 @@ fn every_documented_route_answers_on_its_listener_and_on_no_other() {
     let mut routes = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
         let concrete = path.replace("{id}", "settlement-eur").replace("{*path}", "0/000.p/1");
+        // The stream never ends; what it refuses is an answer too.
+        let concrete = concrete.replace("/v1/events", "/v1/events?nothing=asked");
         for (method, operation) in item.as_object().unwrap() {
             routes += 1;
             let ask = |caller: &Caller| match method.as_str() {
@@ -74,7 +76,7 @@ fn every_documented_route_answers_on_its_listener_and_on_no_other() {
             }
         }
     }
-    assert_eq!(routes, 16);
+    assert_eq!(routes, 21);
 }
 
 /// The members of an answer are those of its schema: all that are required, none that are unknown.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{self, Clock};
@@ -26,12 +27,14 @@ use crate::ledger::reader::Reader;
 use crate::ledger::sqlite::Store;
 use crate::ledger::{Ledger, OpenError, Rules, WriterThread};
 use crate::log::note::{NoteKeyName, VerifierKey};
+use crate::notifications::board::Board;
 use crate::pipeline::anchors::Anchorer;
 use crate::pipeline::checkpoints::{Audit, Checkpointer, Found};
 use crate::pipeline::{Parts, Pipeline};
 
 use super::super::output::Failure;
 use super::super::tokens;
+use super::couriers::{self, Channelled};
 use super::witnesses;
 
 /// Connections that the operations listener may hold.
@@ -50,6 +53,8 @@ pub(super) struct Daemon {
 pub(super) struct Services {
     pub(super) pipeline: Pipeline,
     pub(super) callers: Arc<CallerVerifier>,
+    /// Routes of notifications; taken when their couriers are made.
+    pub(super) routes: Vec<Channelled>,
     acceptors: Acceptors,
 }
 
@@ -81,7 +86,9 @@ pub(super) fn build(
     let progress = |read| tracing::info!(payments = read, "counting a new axis of the limits");
     store.count_axes(&policy.needs(), progress).map_err(Failure::broken)?;
     let kids = kids_of(&plans);
+    let public = couriers::public_half(deployment, plans.iter().flat_map(|plan| &plan.keys));
     let hsm = Hsm::start(plans, clock::monotonic).map_err(Failure::broken)?;
+    let routes = couriers::channels(deployment, &hsm, public, signing_wait(deployment))?;
     let reader = Reader::open(store.path()).map_err(Failure::broken)?;
     let key_versions = reader.key_versions().map_err(Failure::broken)?;
     let log = Found::check(&reader, &audit).map_err(Failure::broken)?;
@@ -121,7 +128,7 @@ pub(super) fn build(
         signing_wait: signing_wait(deployment),
     };
     let (pipeline, checkpointer) = Pipeline::new(parts, log);
-    let services = Services { pipeline, callers, acceptors };
+    let services = Services { pipeline, callers, routes, acceptors };
     Ok(Daemon { services, checkpointer, anchorer, hsm, writer })
 }
 
@@ -246,14 +253,21 @@ fn signing_wait(deployment: &Deployment) -> Duration {
 }
 
 impl Services {
-    /// Binds the three listeners.
-    pub(super) async fn listen(self, deployment: &Deployment) -> Result<Vec<Listener>, Failure> {
+    /// Binds the three listeners; streams end once `stopping` is true.
+    pub(super) async fn listen(
+        self,
+        deployment: &Deployment,
+        stopping: watch::Receiver<bool>,
+        board: Arc<Board>,
+    ) -> Result<Vec<Listener>, Failure> {
         let metrics = Arc::new(Metrics::default());
-        let gateway = Gateway { pipeline: self.pipeline.clone(), metrics: Arc::clone(&metrics) };
+        let (pipeline, counts) = (self.pipeline.clone(), Arc::clone(&metrics));
+        let gateway = Gateway::new(pipeline, counts, stopping);
         let operations = Operations {
             pipeline: self.pipeline.clone(),
             callers: Arc::clone(&self.callers),
             metrics,
+            board,
         };
         Ok(vec![
             Listener {

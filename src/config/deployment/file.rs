@@ -11,6 +11,7 @@ use super::{PinLocation, TlsIdentity, TokenSettings};
 use crate::domain::time::Duration;
 
 pub(in crate::config) mod keys;
+mod notifications;
 mod witnesses;
 
 /// Most sessions that may be opened on one token.
@@ -36,6 +37,8 @@ pub(super) struct Deployment {
     witness: Vec<witnesses::Entry>,
     #[serde(default)]
     ledger: Ledger,
+    #[serde(default)]
+    notifications: notifications::NotificationsTable,
     #[serde(default)]
     log: Log,
 }
@@ -118,6 +121,7 @@ impl Deployment {
             .collect();
         let keys = keys::check(self.keys, &tokens, problems);
         let audit = keys::check_audit(self.audit, &keys, problems);
+        let notifications = self.notifications.check(&keys, base, problems);
         let gateway = self.gateway.check(base, problems);
         let public = self.public.check(base, problems);
         let witnesses = witnesses::check(self.witness, base, problems);
@@ -135,6 +139,7 @@ impl Deployment {
             audit: audit?,
             witnesses,
             keeping,
+            notifications,
             log,
         })
     }

@@ -97,6 +97,12 @@ const TABLE: &[(&str, &str, Effect, &str)] = &[
     ("\"400d\"", "\"399d\"", Effect::Loosens, "duplicate_window: 400d becomes 399d"),
     ("example/batch", "example/other", Effect::Loosens, "callers.batch: changed"),
     (
+        "[callers.batch]",
+        "[callers.batch]\nauditor = true",
+        Effect::Loosens,
+        "callers.batch: changed",
+    ),
+    (
         "[keys.settlement",
         "validity = \"1h\"\n[keys.settlement",
         Effect::Loosens,
@@ -111,9 +117,9 @@ const TABLE: &[(&str, &str, Effect, &str)] = &[
     ("[keys.reserve-eur]", "[keys.other-eur]", Effect::Loosens, "keys.reserve-eur: removed"),
     (
         "\"settlement\"",
-        "\"notification\"",
+        "\"user-authentication\"",
         Effect::Loosens,
-        "purpose: settlement becomes notification",
+        "purpose: settlement becomes user-authentication",
     ),
 ];
 

@@ -24,6 +24,8 @@ pub(super) struct Caller {
     pub(super) certificates: Vec<String>,
     #[serde(default)]
     pub(super) repeats_end_to_end_ids: bool,
+    #[serde(default)]
+    pub(super) auditor: bool,
     pub(super) debtors: Option<String>,
     #[serde(default)]
     pub(super) operators: Vec<String>,

@@ -133,10 +133,10 @@ const WRONG: &[(&str, &str, &str)] = &[
         ),
         ("limits = [\n", "limits = []\nlimits2 = [\n", "unknown field `limits2`"),
         ("callers = [\"shop\", \"batch\"]\n", "", "keys.settlement-eur.callers: missing"),
-        ("\"audit\"\n", "\"audit\"\ncurrency = \"EUR\"\n", "checkpoints.currency: an audit key"),
-        ("\"audit\"\n", "\"audit\"\nvalidity = \"1h\"\n", "checkpoints.validity: an audit key"),
-        ("\"audit\"\n", "\"audit\"\nlimits = \"unlimited\"\n", "checkpoints.limits: an audit"),
-        ("callers = []", "callers = [\"shop\"]", "checkpoints.callers: an audit key"),
+        ("\"audit\"\n", "\"audit\"\ncurrency = \"EUR\"\n", "checkpoints.currency: a key of this"),
+        ("\"audit\"\n", "\"audit\"\nvalidity = \"1h\"\n", "checkpoints.validity: a key of this"),
+        ("\"audit\"\n", "\"audit\"\nlimits = \"unlimited\"\n", "checkpoints.limits: a key of this"),
+        ("callers = []", "callers = [\"shop\"]", "checkpoints.callers: a key of this"),
         ("\"audit\"\n", "\"user-authentication\"\ncurrency = \"EUR\"\n", "limits: missing"),
     ];
 

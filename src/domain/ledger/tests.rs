@@ -84,7 +84,10 @@ fn policy() -> Policy {
         let namespace = Namespace::of(&caller(name));
         let (certificates, operators) = (BTreeSet::new(), BTreeSet::new());
         let repeats_end_to_end_ids = repeats;
-        (caller(name), Caller { certificates, repeats_end_to_end_ids, namespace, operators })
+        let auditor = false;
+        let caller_ =
+            Caller { certificates, repeats_end_to_end_ids, auditor, namespace, operators };
+        (caller(name), caller_)
     };
     Policy {
         version: "sha256:test".to_owned(),

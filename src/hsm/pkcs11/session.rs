@@ -10,6 +10,7 @@ use cryptoki::slot::Slot;
 use sha2::{Digest, Sha256};
 
 use crate::domain::key::{Algorithm, KeyId, PublicKey, Purpose};
+use crate::domain::notification::message::NotificationMessage;
 use crate::hsm::token::{KeyReference, SigningDigest, Token, TokenError};
 use crate::log::message::AuditMessage;
 
@@ -90,6 +91,15 @@ impl Pkcs11Session {
         self.keys.get(key).ok_or_else(|| TokenError::UnknownKey(key.clone()))
     }
 
+    /// `CKM_ECDSA` over the digest of the bytes of a typed message, or `CKM_EDDSA` over the bytes.
+    fn sign_message(&self, key: &KeyId, bytes: &[u8]) -> Result<Vec<u8>, TokenError> {
+        let held = self.held(key)?;
+        match held.public.algorithm() {
+            Algorithm::Es256 => self.sign(held, &Sha256::digest(bytes)),
+            Algorithm::EdDsa => self.sign(held, bytes),
+        }
+    }
+
     /// `C_SignInit` and `C_Sign` with the mechanism of the key.
     fn sign(&self, key: &Held, bytes: &[u8]) -> Result<Vec<u8>, TokenError> {
         let mechanism = curve::signing(key.public.algorithm());
@@ -119,11 +129,15 @@ impl Token for Pkcs11Session {
     }
 
     fn sign_audit(&mut self, key: &KeyId, message: &AuditMessage) -> Result<Vec<u8>, TokenError> {
-        let (held, bytes) = (self.held(key)?, message.to_bytes());
-        match held.public.algorithm() {
-            Algorithm::Es256 => self.sign(held, &Sha256::digest(&bytes)),
-            Algorithm::EdDsa => self.sign(held, &bytes),
-        }
+        self.sign_message(key, &message.to_bytes())
+    }
+
+    fn sign_notification(
+        &mut self,
+        key: &KeyId,
+        message: &NotificationMessage,
+    ) -> Result<Vec<u8>, TokenError> {
+        self.sign_message(key, &message.to_bytes())
     }
 
     fn probe(&mut self) -> Result<(), TokenError> {

@@ -9,6 +9,7 @@ use p256::ecdsa::{Signature, SigningKey};
 use sha2::{Digest, Sha256};
 
 use crate::domain::key::{Algorithm, KeyId, PublicKey};
+use crate::domain::notification::message::NotificationMessage;
 use crate::hsm::token::{SigningDigest, Token, TokenError, TokenModule};
 use crate::log::message::AuditMessage;
 
@@ -46,6 +47,8 @@ pub(super) struct Double {
     log_ed25519: Ed25519KeyPair,
     /// Whether each thing that it was asked to sign was an audit message.
     pub(super) audits: Mutex<Vec<bool>>,
+    /// Which of the things that it was asked to sign were notifications, from 1.
+    pub(super) notified: Mutex<Vec<usize>>,
     /// While set, every call fails as if the device had been unplugged.
     pub(super) gone: AtomicBool,
     pub(super) opened: AtomicUsize,
@@ -68,6 +71,7 @@ impl Double {
             log_p256: random_key(),
             log_ed25519: Ed25519KeyPair::generate().unwrap(),
             audits: Mutex::default(),
+            notified: Mutex::default(),
             gone: AtomicBool::new(false),
             opened: AtomicUsize::new(0),
             reinitialised: AtomicUsize::new(0),
@@ -203,6 +207,18 @@ impl Token for Session {
             _ => return Err(TokenError::UnknownKey(key.clone())),
         };
         self.double.misbehave(before, signature)
+    }
+
+    fn sign_notification(
+        &mut self,
+        _key: &KeyId,
+        message: &NotificationMessage,
+    ) -> Result<Vec<u8>, TokenError> {
+        let before = self.double.asked_for(false)?;
+        self.double.notified.lock().unwrap().push(before + 1);
+        let digest = Sha256::digest(message.to_bytes());
+        let signature: Signature = self.key.sign_prehash(&digest).unwrap();
+        self.double.misbehave(before, signature.to_bytes().to_vec())
     }
 
     fn probe(&mut self) -> Result<(), TokenError> {

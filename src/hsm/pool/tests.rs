@@ -16,6 +16,7 @@ use crate::domain::time::Timestamp;
 
 mod audit;
 mod bounds;
+mod notification;
 
 const DEADLINE: Duration = Duration::from_millis(200);
 

@@ -1,4 +1,5 @@
-//! What a worker is asked for: jobs of the two queues of its token, audit messages first.
+//! What a worker is asked for: jobs of the three queues of its token, audit messages first and
+//! notifications last.
 
 use std::time::Duration;
 
@@ -6,11 +7,12 @@ use crossbeam_channel::{Receiver, never, select_biased};
 use tokio::sync::oneshot;
 
 use crate::domain::authorization::{Signed, SigningAuthorization};
-use crate::domain::key::KeyId;
+use crate::domain::key::{KeyId, Signature};
+use crate::domain::notification::message::NotificationMessage;
 use crate::hsm::pool::{Permit, SignFailure};
 use crate::log::message::AuditMessage;
 
-/// One signature to be made. These two are all that a token is ever asked to sign (P6).
+/// One signature to be made. These three are all that a token is ever asked to sign (P6).
 pub(in crate::hsm) enum Job {
     /// A payment, by a settlement key.
     Payment {
@@ -24,6 +26,12 @@ pub(in crate::hsm) enum Job {
         message: AuditMessage,
         reply: oneshot::Sender<Result<Vec<u8>, SignFailure>>,
     },
+    /// A request that tells an event, by a notification key.
+    Notification {
+        key: KeyId,
+        message: NotificationMessage,
+        reply: oneshot::Sender<Result<Signature, SignFailure>>,
+    },
 }
 
 impl Job {
@@ -32,6 +40,7 @@ impl Job {
         match self {
             Self::Payment { reply, .. } => drop(reply.send(Err(failure))),
             Self::Audit { reply, .. } => drop(reply.send(Err(failure))),
+            Self::Notification { reply, .. } => drop(reply.send(Err(failure))),
         }
     }
 }
@@ -51,27 +60,43 @@ pub(super) enum Next {
 pub(super) enum Queue {
     Audit,
     Payments,
+    Notifications,
 }
 
-/// The receiving ends of both queues; every worker of a token has its own.
+/// The receiving ends of the queues; every worker of a token has its own.
 pub(in crate::hsm) struct Inbox {
     /// `None` once it was found closed and empty, and so for the next.
     audit: Option<Receiver<Job>>,
     payments: Option<Receiver<Job>>,
+    notifications: Option<Receiver<Job>>,
+}
+
+/// A receiver of each queue.
+pub(super) struct Receivers {
+    pub(super) audit: Receiver<Job>,
+    pub(super) payments: Receiver<Job>,
+    pub(super) notifications: Receiver<Job>,
 }
 
 impl Inbox {
-    pub(in crate::hsm) fn new(audit: Receiver<Job>, payments: Receiver<Job>) -> Self {
-        Self { audit: Some(audit), payments: Some(payments) }
+    pub(in crate::hsm) fn new(
+        audit: Receiver<Job>,
+        payments: Receiver<Job>,
+        notifications: Receiver<Job>,
+    ) -> Self {
+        let (audit, payments) = (Some(audit), Some(payments));
+        Self { audit, payments, notifications: Some(notifications) }
     }
 
-    /// The next job, an audit message if there is one.
+    /// The next job: an audit message if there is one, a notification if there is nothing else.
+    /// Whoever waits for a payment never waits for somebody to be told of another.
     pub(super) fn next(&mut self, wait: Duration) -> Next {
         loop {
-            let (audit, payments) = self.unless(false);
+            let Receivers { audit, payments, notifications } = self.unless(false);
             let (queue, job) = select_biased! {
                 recv(audit) -> job => (Queue::Audit, job),
                 recv(payments) -> job => (Queue::Payments, job),
+                recv(notifications) -> job => (Queue::Notifications, job),
                 default(wait) => return Next::Nothing,
             };
             match job {
@@ -82,21 +107,26 @@ impl Inbox {
         }
     }
 
-    /// Both receivers, for a `select!`; such that nothing ever comes, if others are to take it.
-    pub(super) fn unless(&self, others: bool) -> (Receiver<Job>, Receiver<Job>) {
+    /// All receivers, for a `select!`; such that nothing ever comes, if others are to take it.
+    pub(super) fn unless(&self, others: bool) -> Receivers {
         let open = |queue: &Option<Receiver<Job>>| match queue {
             Some(queue) if !others => queue.clone(),
             _ => never(),
         };
-        (open(&self.audit), open(&self.payments))
+        Receivers {
+            audit: open(&self.audit),
+            payments: open(&self.payments),
+            notifications: open(&self.notifications),
+        }
     }
 
-    /// Forgets a queue that was closed; tells whether the other one is open.
+    /// Forgets a queue that was closed; tells whether another one is open.
     pub(super) fn close(&mut self, queue: Queue) -> bool {
         match queue {
             Queue::Audit => self.audit = None,
             Queue::Payments => self.payments = None,
+            Queue::Notifications => self.notifications = None,
         }
-        self.audit.is_some() || self.payments.is_some()
+        [&self.audit, &self.payments, &self.notifications].into_iter().any(Option::is_some)
     }
 }

@@ -6,7 +6,7 @@ use crossbeam_channel::{after, select};
 
 use crate::hsm::token::TokenError;
 
-use super::inbox::{Next, Queue};
+use super::inbox::{Next, Queue, Receivers};
 use super::{Job, Worker};
 
 /// First pause between attempts to open a session; each one is twice the last.
@@ -88,7 +88,8 @@ impl Worker {
         let over = after(self.pause);
         loop {
             // Jobs are for the workers that have sessions, if there are any.
-            let (audit, payments) = self.inbox.unless(self.token.usable());
+            let Receivers { audit, payments, notifications } =
+                self.inbox.unless(self.token.usable());
             let (queue, job) = select! {
                 recv(over) -> _ => return true,
                 recv(self.closing) -> _ => {
@@ -99,6 +100,7 @@ impl Worker {
                 }
                 recv(audit) -> job => (Queue::Audit, job),
                 recv(payments) -> job => (Queue::Payments, job),
+                recv(notifications) -> job => (Queue::Notifications, job),
             };
             match job {
                 Err(_) if !self.inbox.close(queue) => return false,

@@ -57,6 +57,7 @@ pub fn create(
         include_str!("statements.sql"),
         include_str!("cosigned.sql"),
         include_str!("closing.sql"),
+        include_str!("deliveries.sql"),
     ] {
         connection.execute_batch(part).map_err(sqlite)?;
     }

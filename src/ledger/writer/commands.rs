@@ -74,6 +74,10 @@ pub(super) fn decide(
             changes.erasures.push((leaf.unwrap_or_default(), *erasure));
             Some(Decided::Done(reply))
         }
+        Command::Tell(telling, reply) => {
+            changes.tellings.push(*telling);
+            Some(Decided::Done(reply))
+        }
         Command::Probe(reply) => Some(Decided::Done(reply)),
     }
 }
@@ -101,9 +105,8 @@ impl Command {
             Self::Issue(request, _) => Names::Subject(request.subject),
             Self::Approve(given, _) => Names::Evidence(given),
             Self::Authorise(id, ..) => Names::Subject(Subject::Payment(*id)),
-            Self::Record(..) | Self::Checkpoint(..) | Self::Erase(..) | Self::Probe(_) => {
-                Names::Nothing
-            }
+            Self::Record(..) | Self::Checkpoint(..) | Self::Erase(..) => Names::Nothing,
+            Self::Tell(..) | Self::Probe(_) => Names::Nothing,
         }
     }
 
@@ -140,6 +143,7 @@ impl Command {
             Self::Record(_, reply)
             | Self::Checkpoint(_, reply)
             | Self::Erase(_, reply)
+            | Self::Tell(_, reply)
             | Self::Probe(reply) => drop(reply.send(Err(failure))),
         }
     }

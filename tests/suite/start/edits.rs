@@ -58,8 +58,12 @@ pub(super) const POLICIES: &[Edit] = &[
         &["keys.audit: the deployment has", "what it is for"],
     ),
     ("\"audit\"", "\"notification\"\ncallers = []", &["\"audit\", which the policy has for noti"]),
-    ("\"audit\"", "\"audit\"\ncallers = [\"shop\"]", &["keys.audit.callers: an audit key signs"]),
-    ("\"audit\"", "\"audit\"\ncurrency = \"EUR\"", &["keys.audit.currency: an audit key signs"]),
+    (
+        "\"audit\"",
+        "\"audit\"\ncallers = [\"shop\"]",
+        &["keys.audit.callers: a key of this purpose signs no payments"],
+    ),
+    ("\"audit\"", "\"audit\"\ncurrency = \"EUR\"", &["keys.audit.currency: a key of this purpose"]),
 ];
 
 pub(super) const TLS_FILES: &[Edit] = &[

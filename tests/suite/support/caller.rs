@@ -1,5 +1,6 @@
 //! A gateway, or whoever pretends to be one.
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -100,6 +101,19 @@ impl Caller {
             request = request.header(*name, *value);
         }
         request.send(body).and_then(read)
+    }
+
+    /// Opens a stream of events; its lines, or the answer if it was refused.
+    pub(crate) fn events(&self, last: Option<&str>) -> Result<impl BufRead + use<>, Box<Answer>> {
+        let mut request = self.agent.get(format!("{}/v1/events", self.base));
+        if let Some(last) = last {
+            request = request.header("Last-Event-ID", last);
+        }
+        let response = request.call().unwrap();
+        match response.status().as_u16() {
+            200 => Ok(BufReader::new(response.into_body().into_reader())),
+            _ => Err(Box::new(read(response).unwrap())),
+        }
     }
 
     /// Gets; panics if there is no answer.

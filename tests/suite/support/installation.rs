@@ -108,6 +108,25 @@ impl Installation {
         fs::write(&path, text.replacen(old, new, 1)).unwrap();
     }
 
+    /// Makes a key `notify` of purpose notification.
+    pub(crate) fn add_notification_key(&self, algorithm: &str) {
+        let key = format!(
+            "[keys.notify]\ntoken = \"softhsm\"\nlabel = \"notify\"\nid = \"b0\"\n\
+             algorithm = \"{algorithm}\"\n\n[log]"
+        );
+        self.edit("countersign.toml", "[log]", &key);
+        let audit = "[keys.audit]\npurpose = \"audit\"\n";
+        let both = format!("{audit}\n[keys.notify]\npurpose = \"notification\"\n");
+        self.edit("policy.toml", audit, &both);
+        self.make_key("notify");
+    }
+
+    /// Puts the table `notifications` with these keys and routes into the deployment file.
+    pub(crate) fn add_routes(&self, keys: &str, routes: &[String]) {
+        let table = format!("[notifications]\n{keys}\n{}\n[log]", routes.join("\n"));
+        self.edit("countersign.toml", "[log]", &table);
+    }
+
     /// Runs one of our commands on this installation.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(COUNTERSIGN);

@@ -6,6 +6,8 @@ pub(crate) mod authority;
 pub(crate) mod caller;
 pub(crate) mod daemon;
 pub(crate) mod installation;
+pub(crate) mod mailbox;
+pub(crate) mod receiver;
 pub(crate) mod witness;
 
 pub(crate) use authority::{Authority, Identity};
